@@ -1,0 +1,3 @@
+"""Flyroom: a laboratory for the science of deep learning."""
+
+__version__ = "0.1.0"
