@@ -1,0 +1,60 @@
+"""Multi-layer perceptrons: of any widths, and the one of the MNIST-1D benchmark with its residual second layer."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from flyroom.nets._layers import Dense
+from flyroom.nets.activations import Activation
+
+
+class MLP(eqx.Module):
+    """Dense layers with an activation between them, none after the last.
+
+    >>> net = MLP.init(jax.random.key(0), (2, 8, 8, 1), jax.numpy.tanh)
+    >>> net(jax.numpy.ones((5, 2))).shape
+    (5, 1)
+    """
+
+    layers: tuple[Dense, ...]
+    activation: Activation = eqx.field(static=True)
+
+    @staticmethod
+    def init(key: PRNGKeyArray, widths: Sequence[int], activation: Activation = jax.nn.relu) -> "MLP":
+        """`widths` from the input to the output, at least two, all positive; ValueError otherwise."""
+        if len(widths) < 2 or min(widths) < 1:
+            raise ValueError(f"widths {tuple(widths)} must be two or more positive numbers, input first, output last")
+        keys = jax.random.split(key, len(widths) - 1)
+        layers = tuple(Dense.init(k, n, m) for k, (n, m) in zip(keys, pairwise(widths), strict=True))
+        return MLP(layers, activation)
+
+    def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
+        hidden = x.T
+        for layer in self.layers[:-1]:
+            hidden = self.activation(layer(hidden))
+        return self.layers[-1](hidden).T
+
+
+class ResidualMLP(eqx.Module):
+    """The MLP of the MNIST-1D benchmark: h = relu(W1 x); h + relu(W2 h); then a linear layer.
+
+    15,210 parameters with 40 inputs, 100 hidden units and 10 classes. Often drawn as a plain two-layer network; the
+    second layer is added to the first one's output (`models.py` of mnist1d).
+    """
+
+    first: Dense
+    second: Dense
+    last: Dense
+
+    @staticmethod
+    def init(key: PRNGKeyArray, inputs: int = 40, hidden: int = 100, outputs: int = 10) -> "ResidualMLP":
+        a, b, c = jax.random.split(key, 3)
+        return ResidualMLP(Dense.init(a, inputs, hidden), Dense.init(b, hidden, hidden), Dense.init(c, hidden, outputs))
+
+    def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
+        hidden = jax.nn.relu(self.first(x.T))
+        hidden = hidden + jax.nn.relu(self.second(hidden))
+        return self.last(hidden).T

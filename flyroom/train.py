@@ -1,0 +1,305 @@
+"""Training: one network as a pure function, and many of them as the same function, lifted.
+
+`train_one` is the whole idea: a network, an order of batches, a learning rate -> the trained network and what was
+recorded on the way, all of it one compiled loop. `train_many` lifts it over a `run` axis. On a CPU each network is
+trained by itself on one core, so that its loop stays in that core's cache and its numbers are, bit for bit, those
+of the network trained alone; the cores work side by side. On a GPU the same function is vectorised (`jax.vmap`).
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+from flyroom.records import Dataset
+
+Net = Any  # an Equinox module
+Loss = Callable[[Net, Any, Any], Float[Array, ""]]
+Optimiser = Callable[[Any], optax.GradientTransformation]
+
+
+class Protocol(NamedTuple):
+    """What all networks of one call share. Its functions are compiled once: pass the same ones to every call.
+
+    `evaluate(net, held)` returns a dictionary of numbers (or arrays) and is called after `evaluate_after` updates,
+    0 being the untrained network; `held` is whatever arrays it needs. `keep(net)` is remembered before every update
+    and once more at the end: `steps + 1` points of a path.
+    """
+
+    loss: Loss
+    optimiser: Optimiser = optax.adam
+    evaluate: Callable[[Net, Any], Mapping[str, Shaped[Array, "..."]]] | None = None
+    evaluate_after: tuple[int, ...] = ()
+    keep: Callable[[Net], PyTree] | None = None
+
+
+class Trained(NamedTuple):
+    """One trained network: NumPy arrays throughout.
+
+    `memory` is the optimiser's, to go on from; `losses[t]` is the loss of batch t before update t; `evaluated[name][i]`
+    belongs to `evaluate_after[i]`; `kept` has `steps + 1` points.
+    """
+
+    net: Net
+    memory: PyTree
+    losses: Float[np.ndarray, " step"]
+    evaluated: Mapping[str, Shaped[np.ndarray, "evaluation ..."]]
+    kept: PyTree
+
+
+def contiguous(examples: int, batch: int, steps: int, start: int = 0) -> Int[np.ndarray, "step batch"]:
+    """Batches in the order of the data set, round and round: mnist1d's way.
+
+    `start` is the number of batches already taken. Raises ValueError where a batch does not fit.
+
+    >>> contiguous(4, 2, 3).tolist()
+    [[0, 1], [2, 3], [0, 1]]
+    """
+    _check_batches(examples, batch, steps)
+    per_epoch = examples // batch
+    first = (np.arange(start, start + steps) % per_epoch) * batch
+    return (first[:, None] + np.arange(batch)).astype(np.int32)
+
+
+def shuffled(examples: int, batch: int, steps: int, seed: int) -> Int[np.ndarray, "step batch"]:
+    """Batches of epochs that are shuffled anew each time; a pure function of its arguments.
+
+    Each epoch visits every example once but for the remainder that fills no batch, as PyTorch's DataLoader does with
+    `shuffle=True, drop_last=True`. Asking for more steps extends the same sequence.
+    """
+    _check_batches(examples, batch, steps)
+    random = np.random.default_rng(seed)
+    per_epoch = examples // batch
+    epochs = -(-steps // per_epoch)
+    order = [random.permutation(examples)[: per_epoch * batch] for _ in range(epochs)]
+    taken = np.concatenate(order) if order else np.zeros(0)
+    return taken.reshape(-1, batch)[:steps].astype(np.int32)
+
+
+def _check_batches(examples: int, batch: int, steps: int) -> None:
+    if not 1 <= batch <= examples:
+        raise ValueError(f"a batch of {batch} cannot be taken from {examples} examples; choose 1 to {examples}")
+    if steps < 0:
+        raise ValueError(f"{steps} steps is less than none; choose 0 or more")
+
+
+def train_one(
+    net: Net,
+    x: Shaped[Array, "example *input"],
+    y: Shaped[Array, "example *target"],
+    order: Int[Array, "step batch"],
+    learning_rate: Float[Array, ""],
+    mask: PyTree | None,
+    memory: PyTree | None,
+    held: PyTree,
+    protocol: Protocol,
+) -> tuple[Net, PyTree, Float[Array, " step"], Any, Any]:
+    """Train one network: a pure function, to be compiled. Step t takes the examples `order[t]`.
+
+    `mask` (a network of zeros and ones) holds parameters at zero: they begin there and are never moved. `memory` is
+    the optimiser's from an earlier call, None to begin.
+    """
+    parameters, rest = eqx.partition(net, eqx.is_inexact_array)
+    transformation = protocol.optimiser(learning_rate)
+    if mask is not None:
+        mask = eqx.filter(mask, eqx.is_array)
+        parameters = jax.tree.map(jnp.multiply, parameters, mask)
+    if memory is None:
+        memory = transformation.init(parameters)
+
+    def loss(parameters, batch_x, batch_y):
+        return protocol.loss(eqx.combine(parameters, rest), batch_x, batch_y)
+
+    def evaluate(parameters):
+        return {} if protocol.evaluate is None else dict(protocol.evaluate(eqx.combine(parameters, rest), held))
+
+    def keep(parameters):
+        return None if protocol.keep is None else protocol.keep(eqx.combine(parameters, rest))
+
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), eqx.filter_eval_shape(evaluate, parameters))
+    steps = order.shape[0]
+    due = np.isin(np.arange(steps), protocol.evaluate_after)
+
+    def update(carry, inputs):
+        parameters, memory = carry
+        taken, is_due = inputs
+        before = (keep(parameters), jax.lax.cond(is_due, evaluate, lambda _: nothing, parameters))
+        value, gradient = jax.value_and_grad(loss)(parameters, x[taken], y[taken])
+        if mask is not None:
+            gradient = jax.tree.map(jnp.multiply, gradient, mask)
+        change, memory = transformation.update(gradient, memory, parameters)
+        return (optax.apply_updates(parameters, change), memory), (value, *before)
+
+    (parameters, memory), (losses, kept, evaluated) = jax.lax.scan(
+        update, (parameters, memory), (order, jnp.asarray(due))
+    )
+    last = [evaluate(parameters)] if steps in protocol.evaluate_after else []
+    evaluated = jax.tree.map(lambda rows, *end: jnp.concatenate([rows[due], *(e[None] for e in end)]), evaluated, *last)
+    kept = jax.tree.map(lambda rows, end: jnp.concatenate([rows, end[None]]), kept, keep(parameters))
+    return eqx.combine(parameters, rest), memory, losses, evaluated, kept
+
+
+def devices() -> tuple[Any, ...]:
+    """The devices that networks are spread over: every core of a CPU, or every GPU."""
+    return tuple(jax.devices())
+
+
+def _show_all_cores() -> None:
+    """Let each core of the CPU be a device of its own; JAX takes all of them for one unless told before its first use.
+
+    Done when this file is imported. Where JAX was in use before, its devices stay as they are.
+    """
+    # An affinity mask is what this process may use; a machine's count is what it has.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+_show_all_cores()
+
+
+def _lift(platform: str) -> Callable[[Callable], Callable]:
+    """From one network to many on one device: `lax.map` on a CPU, `vmap` on a GPU. The only place that decides."""
+    if platform == "cpu":
+        return lambda function: lambda members: jax.lax.map(function, members)
+    return jax.vmap
+
+
+@eqx.filter_jit
+def _train_stacked(members: PyTree, shared: PyTree, static: tuple, mesh: Mesh) -> PyTree:
+    rest, own_order, protocol = static
+    platform = mesh.devices.flat[0].platform
+
+    def spread(members, shared):
+        x, y, order, held = shared
+
+        def one(member):
+            net, own, learning_rate, mask, memory = member
+            taken = own if own_order else order
+            results = train_one(eqx.combine(net, rest), x, y, taken, learning_rate, mask, memory, held, protocol)
+            return eqx.filter(results, eqx.is_array)
+
+        return _lift(platform)(one)(members)
+
+    run, everywhere = PartitionSpec("run"), PartitionSpec()
+    return jax.shard_map(spread, mesh=mesh, in_specs=(run, everywhere), out_specs=run, check_vma=False)(members, shared)
+
+
+def _stack(trees: Sequence[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def _alike(net: Net) -> tuple:
+    """What networks must share to be trained by one compiled program: structure, shapes, types, activations."""
+    arrays, rest = eqx.partition(net, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    return (
+        tree,
+        tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves),
+        jax.tree.structure(rest),
+        *jax.tree.leaves(rest),
+    )
+
+
+def train_many(
+    nets: Sequence[Net],
+    x: Shaped[Array | np.ndarray, "example *input"],
+    y: Shaped[Array | np.ndarray, "example *target"],
+    order: Int[np.ndarray, "step batch"] | Sequence[Int[np.ndarray, "step batch"]],
+    protocol: Protocol,
+    *,
+    learning_rate: float | Sequence[float],
+    masks: Sequence[PyTree] | None = None,
+    memories: Sequence[PyTree] | None = None,
+    held: PyTree = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Trained]:
+    """Train networks side by side; the results come in the order of `nets`.
+
+    `order` is one array of batches for all or one a network; so are learning rates; `masks` and `memories` (of an
+    earlier call, to go on) one a network. Networks of unequal shapes are grouped and compiled group by group, never
+    padded. `progress` is called with the number of networks that just finished. A network that diverges ends with
+    losses that are not finite; the others are untouched by it.
+
+    A network's numbers depend on its own weights, batches and rate only: on a CPU they are the same bits whatever is
+    trained beside it, in whatever order and number. (Under `vmap`, on a GPU, they agree to rounding.)
+
+    Raises ValueError for no networks, counts that do not match, batches outside the data, values that are not finite.
+    """
+    count = len(nets)
+    own_order = not (isinstance(order, np.ndarray) and order.ndim == 2)
+    orders = [np.asarray(one) for one in order] if own_order else [np.asarray(order)]
+    rates = [float(rate) for rate in np.broadcast_to(learning_rate, count)]
+    _check_members(count, x, y, orders, own_order, rates, masks, memories)
+
+    def member(i: int) -> tuple:
+        arrays = eqx.filter(nets[i], eqx.is_array)
+        dtype = next((leaf.dtype for leaf in jax.tree.leaves(arrays)), np.float32)
+        own = orders[i] if own_order else None
+        mask = None if masks is None else eqx.filter(masks[i], eqx.is_array)
+        return arrays, own, np.asarray(rates[i], dtype), mask, None if memories is None else memories[i]
+
+    groups: dict[tuple, list[int]] = {}
+    for i, net in enumerate(nets):
+        groups.setdefault((*_alike(net), orders[i].shape if own_order else None), []).append(i)
+
+    shared = (jnp.asarray(x), jnp.asarray(y), None if own_order else jnp.asarray(orders[0]), held)
+    trained: dict[int, Trained] = {}
+    for indices in groups.values():
+        rest = eqx.partition(nets[indices[0]], eqx.is_array)[1]
+        workers = devices()
+        rounds = -(-len(indices) // len(workers))
+        width = -(-len(indices) // rounds) if workers[0].platform == "cpu" else len(workers) * rounds
+        mesh = Mesh(np.array(workers[: min(width, len(workers))]), ("run",))
+        for first in range(0, len(indices), width):
+            chosen = indices[first : first + width]
+            filled = chosen + chosen[-1:] * (width - len(chosen))  # a device with nothing to do repeats the last
+            results = _train_stacked(_stack([member(i) for i in filled]), shared, (rest, own_order, protocol), mesh)
+            # To NumPy before anything is taken out of it: indexing a sharded array compiles a program each time.
+            results = jax.tree.map(np.asarray, results)
+            for place, i in enumerate(chosen):
+                net, memory, losses, evaluated, kept = jax.tree.map(lambda leaf, place=place: leaf[place], results)
+                trained[i] = Trained(eqx.combine(net, rest), memory, losses, evaluated, kept)
+            if progress is not None:
+                progress(len(chosen))
+    return [trained[i] for i in range(count)]
+
+
+def _check_members(count, x, y, orders, own_order, rates, masks, memories) -> None:
+    if count == 0:
+        raise ValueError("no networks were given; train_many needs at least one")
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"{len(x)} inputs and {len(y)} targets were given; both must be equally many, at least one")
+    if not np.isfinite(np.asarray(x)).all():
+        raise ValueError("the inputs hold values that are not finite (NaN or infinity); clean the data first")
+    for name, given in (("orders", orders if own_order else None), ("masks", masks), ("memories", memories)):
+        if given is not None and len(given) != count:
+            raise ValueError(f"{count} networks were given, but {len(given)} {name}; give one a network")
+    for one in orders:
+        if one.ndim != 2 or not np.issubdtype(one.dtype, np.integer):
+            raise ValueError(f"an order of batches must be whole numbers (step, batch); got {one.dtype} {one.shape}")
+        if one.size and not 0 <= one.min() <= one.max() < len(x):
+            raise ValueError(f"batches name examples {one.min()} to {one.max()}, but there are 0 to {len(x) - 1}")
+    if not all(np.isfinite(rate) and rate > 0 for rate in rates):
+        raise ValueError(f"learning rates {list(rates)} must be finite and above 0")
+
+
+def diverged(trained: Trained) -> int | None:
+    """The first step at which the loss was not finite, or None: a fact to record, not an error."""
+    broken = np.flatnonzero(~np.isfinite(trained.losses))
+    return int(broken[0]) if len(broken) else None
+
+
+def arrays(dataset: Dataset, dtype: Any = np.float32) -> tuple[Array, Array, Array, Array]:
+    """x_train, y_train, x_test, y_test as JAX arrays, labels as int32: what a protocol trains on and is held to."""
+    x_train, x_test = (jnp.asarray(a, dtype) for a in (dataset.x_train, dataset.x_test))
+    y_train, y_test = (jnp.asarray(a, np.int32) for a in (dataset.y_train, dataset.y_test))
+    return x_train, y_train, x_test, y_test
