@@ -9,6 +9,7 @@ of the network trained alone; the cores work side by side. On a GPU the same fun
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import log
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -26,6 +27,30 @@ Loss = Callable[[Net, Any, Any], Float[Array, ""]]
 Optimiser = Callable[[Any], optax.GradientTransformation]
 
 
+def adam(learning_rate: Any) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) at the defaults that PyTorch shares: decays 0.9 and 0.999, epsilon 1e-8.
+
+    `optax.adam` computes 1 - 0.999^t as it stands, of which float32 keeps four digits in the first steps; losses
+    then leave PyTorch's by 1e-5 within ten steps. `expm1` keeps all digits: 3e-7. The memory is the same.
+    """
+
+    def init(parameters):
+        zeros = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
+        return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), *zeros)
+
+    def update(gradient, memory, parameters=None):
+        count = memory.count + 1
+        mean = jax.tree.map(lambda m, g: 0.9 * m + (1 - 0.9) * g, memory.mu, gradient)
+        square = jax.tree.map(lambda v, g: 0.999 * v + (1 - 0.999) * g * g, memory.nu, gradient)
+        of_mean, of_square = (-jnp.expm1(count * log(decay)) for decay in (0.9, 0.999))
+        change = jax.tree.map(
+            lambda m, v: -learning_rate * (m / of_mean) / (jnp.sqrt(v / of_square) + 1e-8), mean, square
+        )
+        return change, optax.ScaleByAdamState(count, mean, square)
+
+    return optax.GradientTransformation(init, update)
+
+
 class Protocol(NamedTuple):
     """What all networks of one call share. Its functions are compiled once: pass the same ones to every call.
 
@@ -35,7 +60,7 @@ class Protocol(NamedTuple):
     """
 
     loss: Loss
-    optimiser: Optimiser = optax.adam
+    optimiser: Optimiser = adam
     evaluate: Callable[[Net, Any], Mapping[str, Shaped[Array, "..."]]] | None = None
     evaluate_after: tuple[int, ...] = ()
     keep: Callable[[Net], PyTree] | None = None
@@ -237,8 +262,10 @@ def train_many(
     count = len(nets)
     own_order = not (isinstance(order, np.ndarray) and order.ndim == 2)
     orders = [np.asarray(one) for one in order] if own_order else [np.asarray(order)]
-    rates = [float(rate) for rate in np.broadcast_to(learning_rate, count)]
+    rates = [float(rate) for rate in np.ravel(learning_rate)]
+    rates = rates * count if np.ndim(learning_rate) == 0 else rates
     _check_members(count, x, y, orders, own_order, rates, masks, memories)
+    _check_moments(protocol.evaluate_after, min(len(one) for one in orders))
 
     def member(i: int) -> tuple:
         arrays = eqx.filter(nets[i], eqx.is_array)
@@ -280,7 +307,8 @@ def _check_members(count, x, y, orders, own_order, rates, masks, memories) -> No
         raise ValueError(f"{len(x)} inputs and {len(y)} targets were given; both must be equally many, at least one")
     if not np.isfinite(np.asarray(x)).all():
         raise ValueError("the inputs hold values that are not finite (NaN or infinity); clean the data first")
-    for name, given in (("orders", orders if own_order else None), ("masks", masks), ("memories", memories)):
+    one_each = {"learning rates": rates, "orders": orders if own_order else None, "masks": masks, "memories": memories}
+    for name, given in one_each.items():
         if given is not None and len(given) != count:
             raise ValueError(f"{count} networks were given, but {len(given)} {name}; give one a network")
     for one in orders:
@@ -290,6 +318,11 @@ def _check_members(count, x, y, orders, own_order, rates, masks, memories) -> No
             raise ValueError(f"batches name examples {one.min()} to {one.max()}, but there are 0 to {len(x) - 1}")
     if not all(np.isfinite(rate) and rate > 0 for rate in rates):
         raise ValueError(f"learning rates {list(rates)} must be finite and above 0")
+
+
+def _check_moments(evaluate_after: tuple[int, ...], steps: int) -> None:
+    if list(evaluate_after) != sorted({moment for moment in evaluate_after if 0 <= moment <= steps}):
+        raise ValueError(f"evaluate_after {evaluate_after} must rise from 0 or more to at most {steps} updates")
 
 
 def diverged(trained: Trained) -> int | None:

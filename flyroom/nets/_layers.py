@@ -5,16 +5,35 @@ distribution on (-1/sqrt(f), 1/sqrt(f)), f the number of inputs that one output 
 initialisation (it is He's with gain sqrt(1/3), and biases do not begin at zero).
 """
 
+from collections.abc import Iterator, Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+Shape = tuple[tuple[int, ...], int]  # of one parameter, and its fan-in
 
-def uniform(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Float[Array, "..."]:
-    """PyTorch's default first weights: uniform on (-1/sqrt(fan_in), 1/sqrt(fan_in))."""
-    bound = fan_in**-0.5
-    return jax.random.uniform(key, shape, jnp.result_type(float), -bound, bound)
+ONE_DRAW = 1 << 14  # a draw of any other length costs a compilation of its own, 0.2 s
+
+
+def draw(key: PRNGKeyArray, shapes: Sequence[Shape]) -> Iterator[Float[Array, "..."]]:
+    """All first weights of a network, in order: each uniform on (-1/sqrt(fan-in), 1/sqrt(fan-in)).
+
+    One draw serves the whole network, cut up in order; its length is rounded up, so that most networks share one
+    compiled program. Number i of it depends on the key and on i only.
+    """
+    sizes = [int(np.prod(shape)) for shape, _ in shapes]
+    length = max(ONE_DRAW, 1 << (sum(sizes) - 1).bit_length())
+    values = jax.random.uniform(key, (length,), jnp.result_type(float), -1, 1)
+    if not isinstance(values, Tracer):
+        values = np.asarray(values)  # cutting up a NumPy array compiles nothing
+    end = 0
+    for size, (shape, fan_in) in zip(sizes, shapes, strict=True):
+        start, end = end, end + size
+        yield jnp.asarray(values[start:end].reshape(shape) * values.dtype.type(fan_in**-0.5))
 
 
 class Dense(eqx.Module):
@@ -28,9 +47,8 @@ class Dense(eqx.Module):
     bias: Float[Array, " output"]
 
     @staticmethod
-    def init(key: PRNGKeyArray, inputs: int, outputs: int) -> "Dense":
-        for_weight, for_bias = jax.random.split(key)
-        return Dense(uniform(for_weight, (outputs, inputs), inputs), uniform(for_bias, (outputs,), inputs))
+    def shapes(inputs: int, outputs: int) -> list[Shape]:
+        return [((outputs, inputs), inputs), ((outputs,), inputs)]
 
     def __call__(self, x: Float[Array, "input batch"]) -> Float[Array, "output batch"]:
         return self.weight @ x + self.bias[:, None]

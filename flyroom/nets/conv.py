@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense, uniform
+from flyroom.nets._layers import Dense, draw
 from flyroom.nets.activations import Activation
 from flyroom.nets.pooling import Pooling, none
 
 Signal = Float[Array, "channel position batch"]
+Convolved = Float[Array, "out place batch"]
 
 
 def output_length(positions: int, kernel: int, stride: int, padding: int) -> int:
@@ -24,7 +26,7 @@ def output_length(positions: int, kernel: int, stride: int, padding: int) -> int
     return (positions + 2 * padding - kernel) // stride + 1
 
 
-def by_taps(x: Signal, weight: Float[Array, "out channel kernel"], stride: int, padding: int) -> Signal:
+def by_taps(x: Signal, weight: Float[Array | np.ndarray, "out channel kernel"], stride: int, padding: int) -> Convolved:
     """Convolution as one matrix product over the taps of the kernel, side by side.
 
     With the batch as the last axis the taps are copied in long runs and the product has no transposes. On a CPU this
@@ -40,7 +42,7 @@ def by_taps(x: Signal, weight: Float[Array, "out channel kernel"], stride: int, 
     return (rows @ columns).reshape(outputs, count, -1)
 
 
-def by_xla(x: Signal, weight: Float[Array, "out channel kernel"], stride: int, padding: int) -> Signal:
+def by_xla(x: Signal, weight: Float[Array | np.ndarray, "out channel kernel"], stride: int, padding: int) -> Convolved:
     """The same through XLA's convolution: what a GPU is fast at."""
     return jax.lax.conv_general_dilated(
         x, weight, (stride,), [(padding, padding)], dimension_numbers=("CWN", "OIW", "CWN")
@@ -55,14 +57,7 @@ class Conv(eqx.Module):
     stride: int = eqx.field(static=True)
     padding: int = eqx.field(static=True)
 
-    @staticmethod
-    def init(key: PRNGKeyArray, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> "Conv":
-        for_weight, for_bias = jax.random.split(key)
-        fan_in = inputs * kernel
-        weight = uniform(for_weight, (outputs, inputs, kernel), fan_in)
-        return Conv(weight, uniform(for_bias, (outputs,), fan_in), stride, padding)
-
-    def __call__(self, x: Signal) -> Signal:
+    def __call__(self, x: Signal) -> Convolved:
         convolve = by_taps if jax.default_backend() == "cpu" else by_xla
         return convolve(x, self.weight, self.stride, self.padding) + self.bias[:, None, None]
 
@@ -99,14 +94,18 @@ class CNN(eqx.Module):
             raise ValueError(
                 f"channels {tuple(channels)} and kernels {tuple(kernels)} must be equally many, at least one"
             )
-        keys = jax.random.split(key, len(channels) + 1)
-        layers, inputs = [], 1
-        for k, width, kernel in zip(keys[:-1], channels, kernels, strict=True):
-            layers.append(Conv.init(k, inputs, width, kernel, stride, padding))
+        shapes, inputs = [], 1
+        for width, kernel in zip(channels, kernels, strict=True):
+            fan_in = inputs * kernel
+            shapes += [((width, inputs, kernel), fan_in), ((width,), fan_in)]
             positions = output_length(positions, kernel, stride, padding)
-            positions = pooling(jnp.zeros((1, positions, 1)), window).shape[1]
+            positions = jax.eval_shape(
+                lambda x: pooling(x, window), jax.ShapeDtypeStruct((1, positions, 1), float)
+            ).shape[1]
             inputs = width
-        return CNN(tuple(layers), Dense.init(keys[-1], inputs * positions, outputs), activation, pooling, window)
+        values = draw(key, shapes + Dense.shapes(inputs * positions, outputs))
+        layers = tuple(Conv(next(values), next(values), stride, padding) for _ in channels)
+        return CNN(layers, Dense(next(values), next(values)), activation, pooling, window)
 
     def __call__(self, x: Float[Array, "batch position"]) -> Float[Array, "batch output"]:
         hidden = x.T[None]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense, uniform
+from flyroom.nets._layers import Dense, Shape, draw
 
 State = Float[Array, "state batch"]
 Steps = Float[Array, "time 3 batch"]  # at each time the input, the input of the reversed signal, and 1
@@ -91,10 +91,9 @@ class Direction(eqx.Module):
     hidden_bias: Float[Array, " gates"]
 
     @staticmethod
-    def init(key: PRNGKeyArray, hidden: int) -> "Direction":
-        a, b, c, d = jax.random.split(key, 4)
-        shapes = ((3 * hidden, 1), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,))
-        return Direction(*(uniform(k, shape, hidden) for k, shape in zip((a, b, c, d), shapes, strict=True)))
+    def shapes(hidden: int) -> list[Shape]:
+        gates = 3 * hidden
+        return [((gates, 1), hidden), ((gates, hidden), hidden), ((gates,), hidden), ((gates,), hidden)]
 
 
 class BiGRU(eqx.Module):
@@ -110,9 +109,10 @@ class BiGRU(eqx.Module):
 
     @staticmethod
     def init(key: PRNGKeyArray, positions: int = 40, hidden: int = 6, outputs: int = 10) -> "BiGRU":
-        a, b, c = jax.random.split(key, 3)
-        last = Dense.init(c, 2 * hidden * positions, outputs)
-        return BiGRU(Direction.init(a, hidden), Direction.init(b, hidden), last)
+        of_direction = Direction.shapes(hidden)
+        values = draw(key, of_direction + of_direction + Dense.shapes(2 * hidden * positions, outputs))
+        forward, backward = (Direction(*(next(values) for _ in of_direction)) for _ in range(2))
+        return BiGRU(forward, backward, Dense(next(values), next(values)))
 
     def matrix(self) -> Float[Array, "row column"]:
         """The one matrix that a time step multiplies by: 8h rows, 2h + 3 columns."""

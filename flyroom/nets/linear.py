@@ -3,7 +3,7 @@
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense
+from flyroom.nets._layers import Dense, draw
 
 
 class Linear(eqx.Module):
@@ -18,7 +18,7 @@ class Linear(eqx.Module):
 
     @staticmethod
     def init(key: PRNGKeyArray, inputs: int = 40, outputs: int = 10) -> "Linear":
-        return Linear(Dense.init(key, inputs, outputs))
+        return Linear(Dense(*draw(key, Dense.shapes(inputs, outputs))))
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
         return self.dense(x.T).T

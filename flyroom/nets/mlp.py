@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense
+from flyroom.nets._layers import Dense, draw
 from flyroom.nets.activations import Activation
 
 
@@ -27,8 +27,8 @@ class MLP(eqx.Module):
         """`widths` from the input to the output, at least two, all positive; ValueError otherwise."""
         if len(widths) < 2 or min(widths) < 1:
             raise ValueError(f"widths {tuple(widths)} must be two or more positive numbers, input first, output last")
-        keys = jax.random.split(key, len(widths) - 1)
-        layers = tuple(Dense.init(k, n, m) for k, (n, m) in zip(keys, pairwise(widths), strict=True))
+        values = draw(key, [shape for pair in pairwise(widths) for shape in Dense.shapes(*pair)])
+        layers = tuple(Dense(next(values), next(values)) for _ in widths[1:])
         return MLP(layers, activation)
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
@@ -51,8 +51,9 @@ class ResidualMLP(eqx.Module):
 
     @staticmethod
     def init(key: PRNGKeyArray, inputs: int = 40, hidden: int = 100, outputs: int = 10) -> "ResidualMLP":
-        a, b, c = jax.random.split(key, 3)
-        return ResidualMLP(Dense.init(a, inputs, hidden), Dense.init(b, hidden, hidden), Dense.init(c, hidden, outputs))
+        pairs = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
+        values = draw(key, [shape for pair in pairs for shape in Dense.shapes(*pair)])
+        return ResidualMLP(*(Dense(next(values), next(values)) for _ in pairs))
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
         hidden = jax.nn.relu(self.first(x.T))

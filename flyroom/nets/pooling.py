@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Signal = Float[Array, "channel position batch"]
-Pooling = Callable[[Signal, int], Signal]
+Pooled = Float[Array, "channel window batch"]
+Pooling = Callable[[Signal, int], Pooled]
 
 
 def _windows(x: Signal, size: int) -> Float[Array, "channel window size batch"]:
@@ -27,17 +28,17 @@ def none(x: Signal, size: int = 1) -> Signal:
     return x
 
 
-def maximum(x: Signal, size: int = 2) -> Signal:
+def maximum(x: Signal, size: int = 2) -> Pooled:
     """The largest value of each window."""
     return _windows(x, size).max(2)
 
 
-def mean(x: Signal, size: int = 2) -> Signal:
+def mean(x: Signal, size: int = 2) -> Pooled:
     """The mean of each window."""
     return _windows(x, size).mean(2)
 
 
-def l2(x: Signal, size: int = 2) -> Signal:
+def l2(x: Signal, size: int = 2) -> Pooled:
     """The Euclidean norm of each window, as PyTorch's `lp_pool1d` with p = 2 (a sum, not a mean, under the root).
 
     Its gradient where a whole window is zero is taken as 0, not as the NaN that the root's own rule would give.

@@ -1,0 +1,103 @@
+"""Statements from statistics, in the forms that claims keep needing; shared, so that all claims judge alike."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from flyroom import stats
+from flyroom.records import Evidence, Json, Measurement, Result, Statement, Verdict
+
+
+def difference(
+    name: str, sentence: str, order: stats.Order, *, headline: bool = False, published: str = ""
+) -> Statement:
+    """ "Low is below high", as `stats.judge_orders` found it; the value is high - low."""
+    found = order.difference
+    return Statement(
+        id=name,
+        sentence=sentence,
+        verdict=order.verdict,
+        value=found.value,
+        interval=found.interval,
+        published=published or None,
+        evidence=found.evidence,
+        n=found.n,
+        p=order.p,
+        unit="accuracy",
+        headline=headline,
+    )
+
+
+def within(
+    name: str,
+    sentence: str,
+    found: Measurement,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    unit: str = "accuracy",
+    headline: bool = False,
+    published: str = "",
+) -> Statement:
+    """ "The value lies between low and high", decided by its interval."""
+    return Statement(
+        id=name,
+        sentence=sentence,
+        verdict=stats.judge_within(found, low, high),
+        value=found.value,
+        interval=found.interval,
+        published=published or None,
+        evidence=found.evidence,
+        n=found.n,
+        unit=unit,
+        headline=headline,
+    )
+
+
+def against_published(name: str, sentence: str, values: Sequence[float], mean: float, plus_minus: float) -> Statement:
+    """A published accuracy beside ours: the interval is the prediction interval of one further run of ours."""
+    ours = stats.mean_interval(values)
+    return Statement(
+        id=name,
+        sentence=sentence,
+        verdict=stats.published(values, mean, plus_minus),
+        value=ours.value,
+        interval=stats.prediction_interval(values) if len(values) > 1 else None,
+        published=percent(mean, plus_minus),
+        evidence=ours.evidence,
+        n=len(values),
+        unit="accuracy",
+    )
+
+
+def unmeasured(name: str, sentence: str, published: str = "") -> Statement:
+    """A statement that these runs say nothing about: undecided, without a value."""
+    return Statement(name, sentence, Verdict.undecided, published=published or None, evidence=Evidence.single)
+
+
+def percent(mean: float, plus_minus: float) -> str:
+    """A published figure as text: 68% ± 2%."""
+    return f"{mean:.0%} ± {plus_minus:.0%}"
+
+
+def percent_with_interval(values: Sequence[float]) -> str:
+    """A mean over seeds as text: 64.1% [63.5%, 64.8%]."""
+    found = stats.mean_interval(values)
+    interval = "" if found.interval is None else f" [{found.interval[0]:.1%}, {found.interval[1]:.1%}]"
+    return f"{found.value:.1%}{interval}"
+
+
+def bounds(found: Measurement) -> dict[str, Json]:
+    """`low` and `high` for a row of a figure; nothing where there is no interval."""
+    return {} if found.interval is None else {"low": found.interval[0], "high": found.interval[1]}
+
+
+def band(results: Sequence[Result], curve: str, place: Mapping[str, Json]) -> list[dict[str, Json]]:
+    """Rows of a figure: the mean of one curve over runs with its pointwise interval, at every step."""
+    values = np.array([one.curves[curve] for one in results])
+    low, high = stats.mean_band(values) if len(values) > 1 else (values[0], values[0])
+    return [
+        {**place, "step": step, "mean": float(values[:, i].mean()), "low": float(low[i]), "high": float(high[i])}
+        for i, step in enumerate(results[0].curves["step"])
+    ]

@@ -1,0 +1,85 @@
+"""Where cells run: here, in this process, which spreads the networks of a cell over all its devices.
+
+The interface is narrow on purpose, so that a cluster fits behind it: cells go in, results come out as they are
+finished, and only the caller writes to the store.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from types import ModuleType
+from typing import Any
+
+from flyroom.records import Account, Cell, Provenance, Result, Run
+from flyroom.store import Store, key
+
+Work = Callable[[Cell], list[Result]]
+
+
+def here(work: Work, cells: Iterable[Cell]) -> Iterator[tuple[Cell, list[Result] | Exception]]:
+    """Run cells one after another in this process; an error ends its cell and not the others."""
+    for cell in cells:
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            results = work(cell)
+        except Exception as error:  # the claim's own code may raise anything
+            yield cell, error
+            continue
+        wall, cpu = (time.perf_counter() - wall) / len(results), (time.process_time() - cpu) / len(results)
+        yield cell, [replace(result, wall_s=wall, cpu_s=cpu) for result in results]
+
+
+def pending(cells: Iterable[Cell], missing: Callable[[Sequence[Run]], list[Run]], width: int) -> list[Cell]:
+    """What is still to be run: the missing runs of each cell, at most `width` together.
+
+    `width` is the number of networks that train side by side. A cell of that size takes seconds, and a killed
+    process loses no more than the cell in flight.
+    """
+    left = []
+    for cell in cells:
+        runs = missing(cell.runs)
+        left += [Cell(tuple(runs[i : i + width])) for i in range(0, len(runs), width)]
+    return left
+
+
+def conduct(
+    claim: ModuleType,
+    settings: Any,
+    store: Store,
+    provenance: Provenance,
+    *,
+    width: int,
+    started: Callable[[list[Cell], int], None] = lambda cells, total: None,
+    finished: Callable[[Cell, list[Result] | Exception], None] = lambda cell, outcome: None,
+) -> Account:
+    """Run what is missing of a claim, store each cell as it comes, judge all of it, and keep the account.
+
+    `started` is told the cells to run and how many runs the claim has in all; `finished` each cell's outcome.
+    Raises RuntimeError, after everything else has run, if a cell failed: a claim is not judged on a part.
+    """
+    cells = claim.cells(settings)
+    runs = [run for cell in cells for run in cell.runs]
+    left = pending(cells, store.missing, width)
+    started(left, len(runs))
+    failures = []
+    for cell, outcome in here(lambda cell: claim.run(cell, settings), left):
+        if isinstance(outcome, Exception):
+            failures.append(outcome)
+        else:
+            store.add(outcome, provenance)
+        finished(cell, outcome)
+    if failures:
+        message = f"{len(failures)} of {len(left)} cells failed, so {claim.ABOUT.id} is not judged: {failures[0]}"
+        raise RuntimeError(message) from failures[0]
+    results = store.results(runs)
+    judgement = claim.judge(results, settings)
+    account = Account(
+        about=claim.ABOUT,
+        judgement=judgement,
+        figures=claim.figure(results, judgement),
+        provenance=provenance,
+        settings=asdict(settings),
+        keys=tuple(key(run) for run in runs),
+    )
+    store.keep(account)
+    return account
