@@ -34,14 +34,14 @@ def adam(learning_rate: Any) -> optax.GradientTransformation:
     then leave PyTorch's by 1e-5 within ten steps. `expm1` keeps all digits: 3e-7. The memory is the same.
     """
 
-    def init(parameters):
-        zeros = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
+    def init(params):
+        zeros = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
         return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), *zeros)
 
-    def update(gradient, memory, parameters=None):
-        count = memory.count + 1
-        mean = jax.tree.map(lambda m, g: 0.9 * m + (1 - 0.9) * g, memory.mu, gradient)
-        square = jax.tree.map(lambda v, g: 0.999 * v + (1 - 0.999) * g * g, memory.nu, gradient)
+    def update(updates, state, params=None):
+        count = state.count + 1
+        mean = jax.tree.map(lambda m, g: 0.9 * m + (1 - 0.9) * g, state.mu, updates)
+        square = jax.tree.map(lambda v, g: 0.999 * v + (1 - 0.999) * g * g, state.nu, updates)
         of_mean, of_square = (-jnp.expm1(count * log(decay)) for decay in (0.9, 0.999))
         change = jax.tree.map(
             lambda m, v: -learning_rate * (m / of_mean) / (jnp.sqrt(v / of_square) + 1e-8), mean, square
@@ -331,8 +331,23 @@ def diverged(trained: Trained) -> int | None:
     return int(broken[0]) if len(broken) else None
 
 
-def arrays(dataset: Dataset, dtype: Any = np.float32) -> tuple[Array, Array, Array, Array]:
-    """x_train, y_train, x_test, y_test as JAX arrays, labels as int32: what a protocol trains on and is held to."""
-    x_train, x_test = (jnp.asarray(a, dtype) for a in (dataset.x_train, dataset.x_test))
-    y_train, y_test = (jnp.asarray(a, np.int32) for a in (dataset.y_train, dataset.y_test))
-    return x_train, y_train, x_test, y_test
+def examples(dataset: Dataset, dtype: Any = np.float32) -> tuple[Array, Array]:
+    """The training part as JAX arrays: x as floating point numbers, labels as int32."""
+    return jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train, np.int32)
+
+
+def both_parts(dataset: Dataset, dtype: Any = np.float32) -> tuple[Array, Array, Array]:
+    """Both parts in one array, (x, y, is_test): what `losses.both_parts` is held to."""
+    x = np.concatenate([dataset.x_train, dataset.x_test]).astype(dtype)
+    y = np.concatenate([dataset.y_train, dataset.y_test]).astype(np.int32)
+    return jnp.asarray(x), jnp.asarray(y), jnp.asarray(np.arange(len(y)) >= len(dataset.y_train))
+
+
+def accuracies(trained: Trained, dataset: Dataset) -> dict[str, list[float]]:
+    """The curves of a network that was evaluated by `losses.both_parts`: accuracies and losses of both parts."""
+    counts = {"train": len(dataset.y_train), "test": len(dataset.y_test)}
+    curves = {}
+    for part, count in counts.items():
+        curves[f"{part}_accuracy"] = [int(right) / count for right in trained.evaluated[f"{part}_right"]]
+        curves[f"{part}_loss"] = [float(loss) for loss in trained.evaluated[f"{part}_loss"]]
+    return curves

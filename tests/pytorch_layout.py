@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flyroom.losses import cross_entropy
 from flyroom.nets.spec import parse
 
 GOLDEN = Path(__file__).parent / "golden" / "pytorch.npz"
@@ -85,3 +87,9 @@ def load(name: str, state: Mapping[str, np.ndarray], dtype: Any = np.float32) ->
 def unload(name: str, net: Any) -> dict[str, np.ndarray]:
     """Our weights, or gradients by them, under PyTorch's names: what `load` undoes."""
     return {key: np.asarray(leaf) for key, leaf in zip(NAMES[name], jax.tree.leaves(net), strict=True)}
+
+
+@eqx.filter_jit
+def outputs_and_gradient(net: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Logits, and the gradient of the mean cross-entropy by the weights."""
+    return net(x), eqx.filter_grad(cross_entropy)(net, x, y)

@@ -82,21 +82,21 @@ def percent(mean: float, plus_minus: float) -> str:
 
 
 def percent_with_interval(values: Sequence[float]) -> str:
-    """A mean over seeds as text: 64.1% [63.5%, 64.8%]."""
+    """A mean accuracy over seeds as text: 64.1% [63.5%, 64.8%]."""
     found = stats.mean_interval(values)
-    interval = "" if found.interval is None else f" [{found.interval[0]:.1%}, {found.interval[1]:.1%}]"
-    return f"{found.value:.1%}{interval}"
+    low_high = bounds(found)
+    return f"{found.value:.1%}" + (f" [{low_high['low']:.1%}, {low_high['high']:.1%}]" if low_high else "")
 
 
 def bounds(found: Measurement) -> dict[str, Json]:
-    """`low` and `high` for a row of a figure; nothing where there is no interval."""
-    return {} if found.interval is None else {"low": found.interval[0], "high": found.interval[1]}
+    """`low` and `high` of an accuracy, to be shown: nothing where there is no interval, nothing below 0 or above 1."""
+    return {} if found.interval is None else {"low": max(0.0, found.interval[0]), "high": min(1.0, found.interval[1])}
 
 
 def band(results: Sequence[Result], curve: str, place: Mapping[str, Json]) -> list[dict[str, Json]]:
-    """Rows of a figure: the mean of one curve over runs with its pointwise interval, at every step."""
+    """Rows of a figure: the mean of one accuracy curve over runs with its pointwise interval, at every step."""
     values = np.array([one.curves[curve] for one in results])
-    low, high = stats.mean_band(values) if len(values) > 1 else (values[0], values[0])
+    low, high = np.clip(stats.mean_band(values), 0, 1) if len(values) > 1 else (values[0], values[0])
     return [
         {**place, "step": step, "mean": float(values[:, i].mean()), "low": float(low[i]), "high": float(high[i])}
         for i, step in enumerate(results[0].curves["step"])

@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flyroom import plot, stats
+from flyroom import plot, stats, train
 from flyroom.claims import _pytorch
 from flyroom.claims._statements import (
     against_published,
@@ -37,7 +37,7 @@ from flyroom.claims._statements import (
     within,
 )
 from flyroom.data import mnist1d
-from flyroom.losses import accuracy, cross_entropy
+from flyroom.losses import both_parts, cross_entropy
 from flyroom.measure.accuracy import nearest_neighbours
 from flyroom.nets.spec import parse
 from flyroom.records import (
@@ -51,7 +51,7 @@ from flyroom.records import (
     Statement,
     Verdict,
 )
-from flyroom.train import Protocol, arrays, contiguous, diverged, train_many
+from flyroom.train import Protocol, contiguous, diverged, examples, train_many
 
 ABOUT = About(
     id="spatial-prior",
@@ -61,9 +61,9 @@ ABOUT = About(
     "when the positions are shuffled, the CNN and the GRU lose what they were ahead, and the others lose nothing.",
     source="Greydanus and Kobak, Scaling Down Deep Learning with MNIST-1D, ICML 2024 (arXiv 2011.14439), Table 1",
     prediction="Final test accuracy: linear 31.6 +- 0.7 %, MLP 64 +- 2.5 % (the published 68 +- 2 is probably not "
-    "reached), GRU 90.8 +- 2.5 %, CNN 93.3 +- 2 %; shuffled: 31.6 +- 0.7, 65 +- 4, 53 +- 3, 57.5 +- 3 %. The order holds. "
-    "Shuffling costs the CNN and the GRU 30 points or more, the others nothing. The GRU does not take 10 times the "
-    "CNN's time here.",
+    "reached), GRU 90.8 +- 2.5 %, CNN 93.3 +- 2 %; shuffled: 31.6 +- 0.7, 65 +- 4, 53 +- 3, 57.5 +- 3 %. The order "
+    "holds. Shuffling costs the CNN and the GRU 30 points or more, the others nothing. The GRU does not take 10 "
+    "times the CNN's time here.",
     cost_s=90,
 )
 
@@ -164,16 +164,6 @@ def cost(run: Run) -> float:
     return COST_US.get(run.settings["net"], 300) * 1e-6 * run.settings.get("steps", Settings().steps)
 
 
-def _evaluate(net: Any, held: tuple) -> dict[str, jax.Array]:
-    x_train, y_train, x_test, y_test = held
-    return {
-        "train_accuracy": accuracy(net, x_train, y_train),
-        "test_accuracy": accuracy(net, x_test, y_test),
-        "train_loss": cross_entropy(net, x_train, y_train),
-        "test_loss": cross_entropy(net, x_test, y_test),
-    }
-
-
 def run(cell: Cell, settings: Settings) -> list[Result]:
     """Train the networks of a cell side by side, or measure a baseline."""
     first = cell.runs[0].settings
@@ -183,9 +173,9 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     if first["net"] == "pytorch-time":
         return [Result(one, {}, _pytorch.seconds_per_step(data)) for one in cell.runs]
     steps = tuple(sorted({*range(0, settings.steps, settings.evaluate_every), settings.steps}))
-    protocol = Protocol(cross_entropy, evaluate=_evaluate, evaluate_after=steps)
+    protocol = Protocol(cross_entropy, evaluate=both_parts, evaluate_after=steps)
     spec = parse(first["net"])
-    x, y, x_test, y_test = arrays(data)
+    x, y = examples(data)
     trained = train_many(
         [spec.init(jax.random.key(one.seed)) for one in cell.runs],
         x,
@@ -193,11 +183,11 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
         contiguous(len(x), settings.batch, settings.steps),
         protocol,
         learning_rate=settings.learning_rate,
-        held=(x, y, x_test, y_test),
+        held=train.both_parts(data),
     )
     results = []
     for one, net in zip(cell.runs, trained, strict=True):
-        curves = {name: [float(v) for v in values] for name, values in net.evaluated.items()}
+        curves = train.accuracies(net, data)
         values = {name: curve[-1] for name, curve in curves.items()}
         values["best_test_accuracy"] = max(curves["test_accuracy"])  # published beside ours by some; never judged
         values["cell"] = float(cell.runs[0].seed)  # runs of one cell share a wall time

@@ -49,8 +49,11 @@ def _mlp(body: str, text: str) -> Callable[[PRNGKeyArray], PyTree]:
 def _python(body: str, text: str) -> Callable[[PRNGKeyArray], PyTree]:
     module, _, name = body.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        init = getattr(importlib.import_module(module), name)
+        if not callable(init):
+            raise TypeError(f"{name} is not a function")
+        return init
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"{text!r}: {error}; python:MODULE:NAME needs an importable module and a function of a key in it "
             "that returns a network"
@@ -100,8 +103,11 @@ def parse(text: str) -> Spec:
         near = get_close_matches(body, [*BENCHMARK, "mlp:40-100-10:relu"], n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"use {FORMS}"
         raise ValueError(f"there is no network {body!r}; {hint}")
-    options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     allowed = ("seed", "weight_std", "bias_std")
+    try:
+        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError:
+        raise ValueError(f"{text!r}: options are written ?seed=0&weight_std=1.5&bias_std=0.3, not ?{query}") from None
     for name in options:
         if name not in allowed:
             near = get_close_matches(name, allowed, n=1) or allowed

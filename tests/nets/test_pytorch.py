@@ -1,11 +1,9 @@
 """The benchmark networks against PyTorch itself, with weights that are new each time the seed is changed."""
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from pytorch_layout import BATCH, EXAMPLES, GOLDEN, NAMES, RATE, examples, load, unload, weights
+from pytorch_layout import BATCH, EXAMPLES, GOLDEN, NAMES, RATE, examples, load, outputs_and_gradient, unload, weights
 
 from flyroom.losses import cross_entropy
 from flyroom.train import Protocol, contiguous, train_many
@@ -33,8 +31,9 @@ def test_float32_outputs_gradients_and_ten_losses(name, label):
     theirs, ours = make.network(name, state, torch.float32), load(name, state)
     signals, labels = torch.tensor(x), torch.tensor(y, dtype=torch.int64)
     outputs = theirs(signals[:BATCH]).detach().numpy()
-    np.testing.assert_allclose(ours(jnp.asarray(x[:BATCH])), outputs, rtol=1e-5, atol=1e-5)
-    gradients = unload(name, eqx.filter_jit(eqx.filter_grad(cross_entropy))(ours, x[:BATCH], y[:BATCH]))
+    found, gradients = outputs_and_gradient(ours, x[:BATCH], y[:BATCH])
+    np.testing.assert_allclose(found, outputs, rtol=1e-5, atol=1e-5)
+    gradients = unload(name, gradients)
     for key, expected in make.gradient(theirs, signals[:BATCH], labels[:BATCH]).items():
         np.testing.assert_allclose(gradients[key], expected, rtol=1e-5, atol=1e-5, err_msg=key)
     (trained,) = train_many([ours], x, y, contiguous(EXAMPLES, BATCH, 10), PROTOCOL, learning_rate=RATE)
@@ -73,10 +72,10 @@ def test_the_script_makes_the_golden_file():
     from golden import make
 
     fresh = {"torch": np.array(torch.__version__)} | make.of_functions()
-    for name in ("mnist1d-linear", "mnist1d-mlp", "mnist1d-cnn"):
+    for name in ("mnist1d-linear", "mnist1d-mlp"):  # the others take seconds, and are compared with above
         fresh |= make.of_network(name)
     with np.load(GOLDEN) as stored:
-        assert set(fresh) == {key for key in stored.files if not key.startswith("mnist1d-gru")}
+        assert set(fresh) == {key for key in stored.files if not key.startswith(("mnist1d-gru", "mnist1d-cnn"))}
         for key in set(fresh) - {"torch"}:
             loose = key.endswith("32") or "gradient32" in key
             np.testing.assert_allclose(fresh[key], stored[key], atol=1e-5 if loose else 1e-9, err_msg=key)
