@@ -45,22 +45,17 @@ def pending(cells: Iterable[Cell], missing: Callable[[Sequence[Run]], list[Run]]
 def conduct(
     claim: ModuleType,
     settings: Any,
+    cells: Sequence[Cell],
+    left: Sequence[Cell],
     store: Store,
     provenance: Provenance,
-    *,
-    width: int,
-    started: Callable[[list[Cell], int], None] = lambda cells, total: None,
     finished: Callable[[Cell, list[Result] | Exception], None] = lambda cell, outcome: None,
 ) -> Account:
-    """Run what is missing of a claim, store each cell as it comes, judge all of it, and keep the account.
+    """Run what is left of a claim's cells, store each as it comes, judge all of them, and keep the account.
 
-    `started` is told the cells to run and how many runs the claim has in all; `finished` each cell's outcome.
-    Raises RuntimeError, after everything else has run, if a cell failed: a claim is not judged on a part.
+    `finished` is told each cell's outcome. Raises RuntimeError, after everything else has run and is stored, if a cell
+    failed: a claim is not judged on a part.
     """
-    cells = claim.cells(settings)
-    runs = [run for cell in cells for run in cell.runs]
-    left = pending(cells, store.missing, width)
-    started(left, len(runs))
     failures = []
     for cell, outcome in here(lambda cell: claim.run(cell, settings), left):
         if isinstance(outcome, Exception):
@@ -69,8 +64,11 @@ def conduct(
             store.add(outcome, provenance)
         finished(cell, outcome)
     if failures:
-        message = f"{len(failures)} of {len(left)} cells failed, so {claim.ABOUT.id} is not judged: {failures[0]}"
-        raise RuntimeError(message) from failures[0]
+        first = f"{type(failures[0]).__name__}: {failures[0]}"
+        raise RuntimeError(f"{len(failures)} of {len(left)} cells failed, so it is not judged ({first})") from failures[
+            0
+        ]
+    runs = [run for cell in cells for run in cell.runs]
     results = store.results(runs)
     judgement = claim.judge(results, settings)
     account = Account(

@@ -238,7 +238,7 @@ def train_many(
     nets: Sequence[Net],
     x: Shaped[Array | np.ndarray, "example *input"],
     y: Shaped[Array | np.ndarray, "example *target"],
-    order: Int[np.ndarray, "step batch"] | Sequence[Int[np.ndarray, "step batch"]],
+    order: Int[np.ndarray, "step batch"] | Sequence[Int[np.ndarray, "_ _"]],
     protocol: Protocol,
     *,
     learning_rate: float | Sequence[float],

@@ -7,7 +7,7 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,43 @@ _SOURCES = {
 NAMES = tuple(_SOURCES)
 
 
+def _card(name: str, title: str, modality: str, licence: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "name": title,
+        "modality": modality,
+        "tasks": ["classification"],
+        "tier": "offline",
+        "licence": licence,
+        "offline": True,
+    }
+
+
+CARDS = (
+    _card("mnist1d", "MNIST-1D, ten digits as signals of 40 points", "signal", "Apache-2.0 (generated here)"),
+    _card("digits", "scikit-learn's handwritten digits, 8x8 pixels", "image", "CC BY 4.0 (UCI)"),
+    _card("moons", "two interleaved half circles in the plane", "point", "generated"),
+    _card("circles", "two concentric circles in the plane", "point", "generated"),
+    _card("blobs", "Gaussian clouds in the plane", "point", "generated"),
+)
+
+
+def maker(name: str, stream: str | None = None) -> Callable[..., Dataset]:
+    """The function that makes a data set; its signature says what it takes.
+
+    Raises ValueError for an unknown name or stream, with near matches.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"no dataset is called {name!r}{_near(name, NAMES)}; there are {', '.join(NAMES)}")
+    streams = _SOURCES[name]
+    chosen = next(iter(streams)) if stream is None else stream
+    if chosen not in streams:
+        there_is = f"it has {', '.join(streams)}" if len(streams) > 1 else "it has only one"
+        raise ValueError(f"{name} has no stream {chosen!r}{_near(chosen, streams)}; {there_is}")
+    module, function = streams[chosen]
+    return getattr(importlib.import_module(module), function)
+
+
 def load(name: str | Path, **arguments: Any) -> Dataset:
     """A Dataset by name, or from an archive (a path that ends in .npz or .parquet, made by `archive.save`).
 
@@ -43,15 +80,9 @@ def load(name: str | Path, **arguments: Any) -> Dataset:
         from flyroom.data import archive
 
         return archive.read(name)
-    if name not in _SOURCES:
-        raise ValueError(f"no dataset is called {name!r}{_near(name, NAMES)}; there are {', '.join(NAMES)}")
-    streams = _SOURCES[name]
-    stream = arguments.pop("stream", next(iter(streams))) if len(streams) > 1 else ""
-    if stream not in streams:
-        raise ValueError(f"{name} has no stream {stream!r}{_near(stream, streams)}; it has {', '.join(streams)}")
-    module, function = streams[stream]
-    make = getattr(importlib.import_module(module), function)
-    allowed = (*(["stream"] if stream else []), *inspect.signature(make).parameters)
+    has_streams = len(_SOURCES.get(name, ())) > 1
+    make = maker(name, arguments.pop("stream", None) if has_streams else None)
+    allowed = (*(["stream"] if has_streams else []), *inspect.signature(make).parameters)
     for argument in arguments:
         if argument not in allowed:
             raise TypeError(
