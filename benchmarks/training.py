@@ -1,17 +1,18 @@
 """Microseconds per network and training step: Flyroom beside PyTorch eager, one network after another.
 
-    python benchmarks/training.py [--rounds 3] [--json]
+    python benchmarks/training.py [--rounds 2] [--json]
 
 Protocol of both: MNIST-1D's shape (4000 signals of 40), contiguous batches of 100, cross-entropy, Adam at 1e-2,
 float32. Every figure comes from a process of its own, so that no library's threads disturb another's; the processes
 take turns, round after round. Before anything is timed, both sides must have the same losses from the same weights.
 Flyroom imports JAX only after its process has been restricted to the cores that it is to use.
 
-Work per step, forward and backward, counting a multiply-add as two operations (batch 100; a layer's backward pass
-costs its forward pass twice, the first layer's once: nobody asks for the gradient by the signal):
-  MLP   2 * 100 * (2 * 4,000 + 3 * 10,000 + 3 * 1,000)                          =  7.80 M  (8.20 M with all three)
-  CNN   multiply-adds 19*25*5 + 10*25*75 + 5*25*75 + 1250 = 31,750 a signal     = 18.58 M  (2*100*(3*31,750 - 2,375))
-  GRU   multiply-adds 40*2*(3*6*1 + 3*6*6) + 4,800 = 14,880 a signal            =  8.64 M  (2*100*(3*14,880 - 1,440))
+Work per step: 2 * 100 * (3 * all - first) operations, a multiply-add being two and a batch 100 signals. The backward
+pass costs the forward pass twice, but nobody asks for the first layer's gradient by the signal. Multiply-adds a signal:
+  linear  all = first = 400                                                                     0.16 M a step
+  MLP     all = 4,000 + 10,000 + 1,000 = 15,000                           first = 4,000         8.20 M
+  CNN     all = 19*25*5 + 10*25*75 + 5*25*75 + 1,250 = 31,750             first = 2,375        18.58 M
+  GRU     all = 40*2*(18*1 + 18*6) + 4,800 = 14,880                       first = 1,440         8.64 M
 """
 
 import argparse
@@ -130,7 +131,7 @@ def torch_train(net, x, y, steps: int, fused: bool) -> list:
     """The reference notebooks' loop."""
     import torch
 
-    adam = torch.optim.Adam(net.parameters(), lr=RATE, **({"fused": True} if fused else {}))
+    adam = torch.optim.Adam(net.parameters(), lr=RATE, fused=True if fused else None)
     criterion, losses, per_epoch = torch.nn.CrossEntropyLoss(), [], len(x) // BATCH
     for step in range(steps):
         first = step % per_epoch * BATCH
@@ -177,7 +178,7 @@ def agreement() -> dict:
         losses = torch_train(net, torch.tensor(x), torch.tensor(y).long(), 11, False)
         order = contiguous(len(x), BATCH, 11)
         (trained,) = train_many([mine], x, y, order, Protocol(cross_entropy), learning_rate=RATE)
-        found[name] = [float(trained.losses[10]), float(losses[10])]
+        found[name] = [float(trained.losses[10]), losses[10].item()]
     return found
 
 
@@ -292,15 +293,14 @@ def show(report: dict) -> None:
     print("* published figures of a hand-written kernel, one thread of an AMD Zen 5 core: another machine")
     print("\nWhat the choices in conv.py and gru.py rest on, us per network-step on one core:")
     for choice in report["choices"]:
-        print(
-            f"  {choice['network']}: {choice['chosen']:.0f}, by {choice['other']} {choice['other_us']:.0f} ({choice['ratio']:.1f}x)"
-        )
+        other = f"by {choice['other']} {choice['other_us']:.0f} ({choice['ratio']:.1f}x)"
+        print(f"  {choice['network']}: {choice['chosen']:.0f}, {other}")
 
 
 def main() -> None:
     """Time all parts in processes of their own and print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     for hidden in ("--part", "--variant", "--cores"):  # for the processes that this one starts
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)

@@ -142,7 +142,7 @@ def _statements(statements: Sequence[Statement]) -> str:
         (
             f'<td class="text">{_text(s.sentence)}{" <strong>(headline)</strong>" if s.headline else ""}</td>'
             f"<td>{_badge(s.verdict)}</td>{_number(s.value, s.unit)}"
-            f'<td class="number">{_interval(s.interval)}</td><td>{_text(s.published or "")}</td>'
+            f'<td class="number">{_interval(s.interval, s.unit)}</td><td>{_text(s.published or "")}</td>'
             f"{_number(s.p)}{_number(s.n)}<td>{_evidence(s)}</td>"
         )
         for s in statements
@@ -272,12 +272,19 @@ def _number(value: float | int | None, unit: str = "") -> str:
     """A cell with a number to four digits; the whole of it is kept for sorting and copying."""
     if value is None:
         return '<td class="number"></td>'
-    shown = f"{_format(value)} {_text(unit)}".strip()
+    shown = _in_units(value, unit)
     return f'<td class="number" data-value="{value!r}" title="{value!r}">{shown}</td>'
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return f"{_format(interval[0])} to {_format(interval[1])}" if interval else ""
+def _interval(interval: tuple[float, float] | None, unit: str = "") -> str:
+    return f"{_in_units(interval[0], unit)} to {_in_units(interval[1], unit)}" if interval else ""
+
+
+def _in_units(value: float | int, unit: str) -> str:
+    """Accuracies are shares of one, and are read in per cent."""
+    if unit == "accuracy":
+        return f"{value:.1%}".replace("-", "\u2212")
+    return f"{_format(value)} {_text(unit)}".strip()
 
 
 def _format(value: float | int) -> str:

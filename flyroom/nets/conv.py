@@ -38,14 +38,14 @@ def by_taps(x: Signal, weight: Float[Array | np.ndarray, "out channel kernel"], 
     padded = jnp.pad(x, ((0, 0), (padding, padding), (0, 0)))
     taps = [padded[:, j : j + stride * (count - 1) + 1 : stride] for j in range(kernel)]
     columns = jnp.concatenate(taps).reshape(kernel * channels, -1)
-    rows = weight.transpose(0, 2, 1).reshape(outputs, kernel * channels)
+    rows = jnp.asarray(weight).transpose(0, 2, 1).reshape(outputs, kernel * channels)
     return (rows @ columns).reshape(outputs, count, -1)
 
 
 def by_xla(x: Signal, weight: Float[Array | np.ndarray, "out channel kernel"], stride: int, padding: int) -> Convolved:
     """The same through XLA's convolution: what a GPU is fast at."""
     return jax.lax.conv_general_dilated(
-        x, weight, (stride,), [(padding, padding)], dimension_numbers=("CWN", "OIW", "CWN")
+        x, jnp.asarray(weight), (stride,), [(padding, padding)], dimension_numbers=("CWN", "OIW", "CWN")
     )
 
 

@@ -11,7 +11,7 @@ def test_names_and_near_matches():
     assert all(activation(name) is function for name, function in ACTIVATIONS.items())
     with pytest.raises(ValueError, match="there is no activation 'rellu'; did you mean relu"):
         activation("rellu")
-    with pytest.raises(ValueError, match="did you mean elu or gelu or hard_tanh or .* or tanh"):
+    with pytest.raises(ValueError, match=r"did you mean elu or gelu or hard_tanh or .* or tanh"):
         activation("@")
 
 

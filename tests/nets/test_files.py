@@ -1,7 +1,6 @@
 """Networks in files: whole or not at all, and refused where they are not what they say."""
 
 import json
-import os
 
 import jax
 import numpy as np
@@ -92,4 +91,4 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, net, monke
     with pytest.raises(OSError, match="no space left"):
         files.save(jax.tree.map(lambda leaf: leaf + 1, net), SPEC, path)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
+    assert list(tmp_path.iterdir()) == [path]

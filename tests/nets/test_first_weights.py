@@ -1,4 +1,4 @@
-"""First weights: PyTorch's uniform distribution, layer by layer, and nothing shared between layers or keys."""
+"""First weights: the uniform distribution of PyTorch, layer by layer; no two layers or keys draw alike."""
 
 import jax
 import numpy as np

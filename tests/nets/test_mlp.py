@@ -1,5 +1,7 @@
 """Plain and residual perceptrons against the formula in NumPy."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ def test_layers_with_the_activation_between_them_and_none_after_the_last(widths)
         hidden = hidden @ np.asarray(layer.weight).T + np.asarray(layer.bias)
         hidden = np.tanh(hidden) if i < len(net.layers) - 1 else hidden
     np.testing.assert_allclose(net(jnp.asarray(x)), hidden, atol=1e-6)
-    assert parameters(net) == sum((n + 1) * m for n, m in zip(widths[:-1], widths[1:], strict=True))
+    assert parameters(net) == sum((n + 1) * m for n, m in pairwise(widths))
 
 
 def test_the_residual_layer_adds():
