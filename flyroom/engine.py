@@ -54,7 +54,7 @@ def conduct(
     """Run what is left of a claim's cells, store each as it comes, judge all of them, and keep the account.
 
     `finished` is told each cell's outcome. Raises RuntimeError, after everything else has run and is stored, if a cell
-    failed: a claim is not judged on a part.
+    failed (a claim is not judged on a part) or if the claim cannot judge what is there.
     """
     failures = []
     for cell, outcome in here(lambda cell: claim.run(cell, settings), left):
@@ -65,16 +65,21 @@ def conduct(
         finished(cell, outcome)
     if failures:
         first = f"{type(failures[0]).__name__}: {failures[0]}"
-        raise RuntimeError(f"{len(failures)} of {len(left)} cells failed, so it is not judged ({first})") from failures[
-            0
-        ]
+        stored = "; the others are stored, the same command tries the failed ones again"
+        raise RuntimeError(
+            f"{len(failures)} of {len(left)} cells failed, so it is not judged ({first}){stored}"
+        ) from failures[0]
     runs = [run for cell in cells for run in cell.runs]
     results = store.results(runs)
-    judgement = claim.judge(results, settings)
+    try:
+        judgement = claim.judge(results, settings)
+        figures = claim.figure(results, judgement)
+    except Exception as error:  # as in `here`
+        raise RuntimeError(f"all runs are stored, but it cannot be judged ({type(error).__name__}: {error})") from error
     account = Account(
         about=claim.ABOUT,
         judgement=judgement,
-        figures=claim.figure(results, judgement),
+        figures=figures,
         provenance=provenance,
         settings=asdict(settings),
         keys=tuple(key(run) for run in runs),

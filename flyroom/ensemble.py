@@ -1,14 +1,15 @@
 """One network trained many times over, and saved: what `flyroom train` does, and measuring commands take from there."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
+import msgspec
 import optax
 
 from flyroom import losses, plot, stats, train
@@ -40,25 +41,42 @@ class Plan:
     every: int = 250  # steps between two points of a curve
 
 
-def check(plan: Plan, data: Dataset) -> None:
-    """Raise ValueError for what cannot be trained, before anything is: counts, names, and inputs that do not fit."""
+def check(plan: Plan, data: Dataset, out: Path) -> None:
+    """Say what is wrong before anything is trained: counts, names, inputs that do not fit, a place to write to.
+
+    Raises ValueError, and NotADirectoryError where `out` or a part of its path is a file.
+    """
     for name in ("runs", "steps", "every"):
         if getattr(plan, name) < 1:
             raise ValueError(f"{name} is {getattr(plan, name)}; it must be at least 1")
     if plan.seed < 0:
         raise ValueError(f"seed is {plan.seed}; it must be 0 or more")
+    if not (isfinite(plan.learning_rate) and plan.learning_rate > 0):
+        raise ValueError(f"the learning rate is {plan.learning_rate}; it must be finite and above 0, such as 0.01")
+    if not 1 <= plan.batch <= len(data.x_train):
+        raise ValueError(f"batch is {plan.batch}; {data.name} has {len(data.x_train)} examples, choose 1 to that")
     for given, allowed in ((plan.optimiser, OPTIMISERS), (plan.order, ORDERS)):
         if given not in allowed:
             near = get_close_matches(given, allowed, n=1) or sorted(allowed)
             raise ValueError(f"there is no {given!r}; did you mean {' or '.join(near)}?")
-    spec = parse(plan.net)
+    check_net(plan.net, data)
+    file = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        raise NotADirectoryError(f"{file} is a file; the networks need a directory, name another one")
+
+
+def check_net(net: str, data: Dataset) -> None:
+    """Raise ValueError, with near matches, unless `net` names a network that takes these examples to these classes."""
+    spec = parse(net)
     shape = (1, *_flat(data.x_train).shape[1:])
     try:
         outputs = eqx.filter_eval_shape(lambda key, x: spec.init(key)(x), jax.random.key(0), jax.numpy.zeros(shape))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{plan.net} does not take the {shape[1]} inputs of {data.name}: {error}") from error
-    if outputs.shape != (1, len(data.classes)):
-        raise ValueError(f"{plan.net} has {outputs.shape[-1]} outputs, but {data.name} has {len(data.classes)} classes")
+    except Exception as error:  # a network that the user wrote may raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{net} does not take the {shape[1]} inputs of {data.name}: {reason}") from error
+    if getattr(outputs, "shape", None) != (1, len(data.classes)):
+        given = getattr(outputs, "shape", (type(outputs).__name__,))[-1]
+        raise ValueError(f"{net} has {given} outputs, but {data.name} has {len(data.classes)} classes")
 
 
 def train_and_save(
@@ -106,7 +124,9 @@ def train_and_save(
         networks.append(network)
         curves.append(found)
     written = {"plan": asdict(plan), "data": dict(data.recipe), "step": list(steps), "networks": networks}
-    (out / "curves.json").write_text(json.dumps({**written, "curves": curves}), encoding="utf-8")
+    unfinished = out / "curves.json.part"  # NaN, which JSON has not, becomes null
+    unfinished.write_bytes(msgspec.json.encode({**written, "curves": curves}))
+    unfinished.replace(out / "curves.json")
     figure = plot.save(_figure(plan, data, steps, curves), out / "curves.svg")
     return {**written, "figure": str(figure)}
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,15 +57,19 @@ def within(
 
 
 def against_published(name: str, sentence: str, values: Sequence[float], mean: float, plus_minus: float) -> Statement:
-    """A published accuracy beside ours: the interval is the prediction interval of one further run of ours."""
+    """A published accuracy beside ours: the interval is the prediction interval of one further run of ours.
+
+    It is shown within 0 and 1, where every published accuracy lies, so the verdict is the same.
+    """
     ours = stats.mean_interval(values)
+    low_high = np.clip(stats.prediction_interval(values), 0, 1).tolist() if len(values) > 1 else None
     return Statement(
         id=name,
         sentence=sentence,
         verdict=stats.published(values, mean, plus_minus),
         value=ours.value,
-        interval=stats.prediction_interval(values) if len(values) > 1 else None,
-        published=percent(mean, plus_minus),
+        interval=None if low_high is None else (low_high[0], low_high[1]),
+        published=f"{percent(mean, plus_minus)} %",
         evidence=ours.evidence,
         n=len(values),
         unit="accuracy",
@@ -77,20 +82,28 @@ def unmeasured(name: str, sentence: str, published: str = "") -> Statement:
 
 
 def percent(mean: float, plus_minus: float) -> str:
-    """A published figure as text: 68% ± 2%."""
-    return f"{mean:.0%} ± {plus_minus:.0%}"
+    """A published figure in per cent as text: 68 ± 2."""
+    return f"{100 * mean:.0f} ± {100 * plus_minus:.0f}"
 
 
 def percent_with_interval(values: Sequence[float]) -> str:
-    """A mean accuracy over seeds as text: 64.1% [63.5%, 64.8%]."""
+    """A mean accuracy over seeds in per cent as text: 64.1 [63.5, 64.8]."""
+    found = mean_accuracy(values)
+    text = f"{100 * found.value:.1f}"
+    return text if found.interval is None else f"{text} [{100 * found.interval[0]:.1f}, {100 * found.interval[1]:.1f}]"
+
+
+def mean_accuracy(values: Sequence[float]) -> Measurement:
+    """`stats.mean_interval`, its interval within 0 and 1: Student's, of few values, may reach beyond."""
     found = stats.mean_interval(values)
-    low_high = bounds(found)
-    return f"{found.value:.1%}" + (f" [{low_high['low']:.1%}, {low_high['high']:.1%}]" if low_high else "")
+    if found.interval is None:
+        return found
+    return replace(found, interval=(max(0.0, found.interval[0]), min(1.0, found.interval[1])))
 
 
 def bounds(found: Measurement) -> dict[str, Json]:
-    """`low` and `high` of an accuracy, to be shown: nothing where there is no interval, nothing below 0 or above 1."""
-    return {} if found.interval is None else {"low": max(0.0, found.interval[0]), "high": min(1.0, found.interval[1])}
+    """`low` and `high` for a row of a figure; nothing where there is no interval."""
+    return {} if found.interval is None else {"low": found.interval[0], "high": found.interval[1]}
 
 
 def band(results: Sequence[Result], curve: str, place: Mapping[str, Json]) -> list[dict[str, Json]]:

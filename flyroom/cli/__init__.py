@@ -5,51 +5,72 @@ answers at once. Results go to standard output, progress and errors to standard 
 undecided claim is done), 1 a claim could not be judged or a file not be written, 2 the words were wrong, 130 stopped.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from tyro.conf import FlagCreatePairsOff
-
+from flyroom import __version__
 from flyroom.cli import _claims, _data, _doctor, _networks
-from flyroom.cli._app import app
-from flyroom.cli._terminal import say
+from flyroom.cli._app import COMMANDS
+from flyroom.cli._terminal import overview, say
 
 __all__ = ["main"]
 
-COMMANDS = (_claims, _networks, _data, _doctor)  # importing them has put their commands into the table
-GROUPS = ("data",)  # commands of two words: "data make"
-
-
-def _words(argv: Sequence[str]) -> list[str]:
-    """Two words to one command ("data make"), generator options behind the rest, near matches for a wrong command."""
-    words = list(argv)
-    if words and words[0] in GROUPS and len(words) > 1 and not words[1].startswith("-"):
-        words[:2] = [f"{words[0]} {words[1]}"]
-    names = list(app._subcommands)
-    if words and words[0] in GROUPS:
-        inner = [name for name in names if name.startswith(words[0])]
-        raise ValueError(f"flyroom {words[0]} needs a second word: {', '.join(inner)}")
-    if words and not words[0].startswith("-") and words[0] not in names:
-        near = get_close_matches(words[0], names, n=2, cutoff=0.4) or names
-        raise ValueError(f"there is no command {words[0]!r}; did you mean {' or '.join(near)}?")
-    return words
+ROOMS = (_claims, _networks, _data, _doctor)  # importing them has put their commands into the table
+HELP = ("-h", "--help")
+# What was asked for is not there, or is in the way: other words would help. Other faults of files are status 1.
+WRONG_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± still gets its table
     try:
-        return int(
-            app.cli(prog="flyroom", args=_words(sys.argv[1:] if argv is None else argv), config=(FlagCreatePairsOff,))
-        )
-    except KeyboardInterrupt:
+        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt as stop:
+        say(f"\n{stop or 'stopped'}")
         return 130
     except BrokenPipeError:  # the reader had enough: flyroom ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("FLYROOM_TRACEBACK"):
             raise
-        say(f"flyroom: {error}")
-        return 1 if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) else 2
+        # The store speaks to Python; here the same is said in words of the command line.
+        say("flyroom: " + str(error).replace("open_store(directory, set_aside=True)", "flyroom run --set-aside"))
+        if isinstance(error, OSError) and not isinstance(error, WRONG_PATH):
+            _close_output()  # it may be the full one, and is flushed again when Python ends
+            return 1
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in HELP:
+        print(overview("flyroom", COMMANDS))
+        return 0
+    if words[0] == "--version":
+        print(f"flyroom {__version__}")
+        return 0
+    group = {name: function for name, function in COMMANDS.items() if name.startswith(f"{words[0]} ")}
+    if group and (len(words) == 1 or words[1] in HELP):
+        print(overview(f"flyroom {words[0]}", group))
+        return 0
+    name, rest = (" ".join(words[:2]), words[2:]) if group else (words[0], words[1:])
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=2, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(group or COMMANDS)}"
+        raise ValueError(f"there is no command {name!r}; {hint}")
+    import tyro
+
+    function = _data.with_generator(rest) if name == "data make" else COMMANDS[name]
+    return tyro.cli(function, prog=f"flyroom {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _close_output() -> None:
+    """Let what is still to be printed go nowhere, so that Python does not complain of it while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,22 +1,33 @@
 """Commands on claims and on what the store holds of them: run, claims, report, export."""
 
+import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from flyroom.cli._app import DEFAULT_STORE, AsJson, StorePath, app
+from flyroom.cli._app import (
+    DEFAULT_STORE,
+    AsJson,
+    PathOrNone,
+    StorePath,
+    TextOrNone,
+    WholeOrNone,
+    command,
+    let_import,
+)
 from flyroom.cli._terminal import print_json, progress, say, show
 
+Claims = Positional[Annotated[tuple[str, ...], arg(metavar="CLAIM ...", help_behavior_hint="")]]
 
-@app.command(name="run")
+
+@command("run")
 def run(
-    claims: Positional[tuple[str, ...]] = (),
+    claims: Claims = (),
     *,
-    runs: int | None = None,
+    runs: WholeOrNone = None,
     quick: bool = False,
-    net: str | None = None,
+    net: TextOrNone = None,
     store: StorePath = DEFAULT_STORE,
     set_aside: bool = False,
     json: AsJson = False,
@@ -34,6 +45,7 @@ def run(
     from flyroom import machine, report
     from flyroom.store import open_store
 
+    let_import(net)
     names = shelf.NAMES if claims == ("all",) else claims or (shelf.DEFAULT,)
     chosen = [shelf.load(name) for name in dict.fromkeys(names)]
     settings = [_settings(claim, quick, runs=runs, net=net) for claim in chosen]
@@ -45,12 +57,14 @@ def run(
             try:
                 account = _conduct(claim, setting, cells, opened, provenance, quiet=json)
             except RuntimeError as error:
+                if os.environ.get("FLYROOM_TRACEBACK"):
+                    raise
                 say(f"{claim.ABOUT.id}: {error}")
                 failed.append(claim.ABOUT.id)
                 continue
             keyed = [one for cell in cells for one in cell.runs]
             page = store / "pages" / report.filename(account)
-            page.parent.mkdir(exist_ok=True)
+            page.parent.mkdir(parents=True, exist_ok=True)
             report.write(report.page(account, opened.results(keyed)), page)
             judged.append((account, page))
             if not json:
@@ -79,7 +93,8 @@ def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any,
     from flyroom import engine
     from flyroom.train import devices
 
-    width = len(devices())
+    # One network a core; a GPU trains all of a cell at once.
+    width = len(devices()) if devices()[0].platform == "cpu" else max(len(cell.runs) for cell in cells)
     left = engine.pending(cells, store.missing, width)
     total = sum(len(cell.runs) for cell in cells)
     to_run = sum(len(cell.runs) for cell in left)
@@ -98,8 +113,9 @@ def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any,
             return engine.conduct(claim, settings, cells, left, store, provenance, finished)
     except KeyboardInterrupt:
         there = total - len(store.missing([one for cell in cells for one in cell.runs]))
-        say(f"stopped; {there} of {total} runs are stored in {store.directory}, the same command goes on from there")
-        raise
+        raise KeyboardInterrupt(
+            f"stopped; {there} of {total} runs are stored in {store.directory}; the same command goes on from there"
+        ) from None
 
 
 def _contract(account: Any) -> dict[str, Any]:
@@ -134,7 +150,7 @@ def _contract(account: Any) -> dict[str, Any]:
     }
 
 
-@app.command(name="claims")
+@command("claims")
 def claims(*, store: StorePath = DEFAULT_STORE, json: AsJson = False) -> int:
     """List every claim: its sentence, source, cost, and the last verdict in the store."""
     from flyroom import claims as shelf
@@ -158,10 +174,8 @@ def claims(*, store: StorePath = DEFAULT_STORE, json: AsJson = False) -> int:
     return 0
 
 
-@app.command(name="report")
-def report(
-    claims: Positional[tuple[str, ...]] = (), *, store: StorePath = DEFAULT_STORE, out: Path | None = None
-) -> int:
+@command("report")
+def report(claims: Claims = (), *, store: StorePath = DEFAULT_STORE, out: PathOrNone = None) -> int:
     """Write the pages of what is in the store, and an index of them.
 
     Args:
@@ -173,12 +187,12 @@ def report(
 
     directory = out or store / "pages"
     with open_store(store, create=False) as opened:
-        directory.mkdir(parents=True, exist_ok=True)
         accounts = [one for one in opened.accounts() if not claims or one.about.id in claims]
         missing = set(claims) - {one.about.id for one in accounts}
         if missing or not accounts:
             wanted = ", ".join(sorted(missing)) or "any claim"
             raise ValueError(f"{store} holds no verdict on {wanted}; flyroom run makes one")
+        directory.mkdir(parents=True, exist_ok=True)
         for account in accounts:
             results = [record for record in opened.records(claim=account.about.id) if record.key in account.keys]
             page = pages.page(account, [record.result for record in results])
@@ -187,13 +201,13 @@ def report(
     return 0
 
 
-@app.command(name="export")
+@command("export")
 def export(
     *,
     store: StorePath = DEFAULT_STORE,
-    csv: Path | None = None,
-    parquet: Path | None = None,
-    json: Path | None = None,
+    csv: PathOrNone = None,
+    parquet: PathOrNone = None,
+    json: PathOrNone = None,
 ) -> int:
     """Write every run in the store to a table, one row a run.
 

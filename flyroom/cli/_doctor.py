@@ -1,10 +1,10 @@
 """The command that looks at this installation."""
 
-from flyroom.cli._app import DEFAULT_STORE, AsJson, StorePath, app
+from flyroom.cli._app import DEFAULT_STORE, AsJson, StorePath, command
 from flyroom.cli._terminal import print_json
 
 
-@app.command(name="doctor")
+@command("doctor")
 def doctor(*, store: StorePath = DEFAULT_STORE, json: AsJson = False) -> int:
     """Say what is installed, what networks are trained on, and whether the store is sound."""
     from flyroom import machine

@@ -1,17 +1,17 @@
 """Commands on networks: train."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from flyroom.cli._app import AsJson, app
+from flyroom.cli._app import AsJson, command, let_import
 from flyroom.cli._terminal import print_json, progress, spark
 
 
-@app.command(name="train")
+@command("train")
 def train(
-    net: Positional[str],
+    net: Positional[Annotated[str, arg(metavar="NET")]],
     *,
     data: str = "mnist1d",
     lr: float = 1e-2,
@@ -38,14 +38,16 @@ def train(
         optimiser: momentum is SGD with momentum 0.9
         order: contiguous batches, round and round, or epochs shuffled anew
         every: steps between two points of a curve
-        out: directory for the .safetensors files, curves.json and curves.svg
+        out: directory for the .safetensors files, curves.json and curves.svg; files of the same
+            names are replaced
     """
     from flyroom import ensemble
     from flyroom.data import load
 
+    let_import(net)
     dataset = load(Path(data) if Path(data).suffix in (".npz", ".parquet") else data)
     plan = ensemble.Plan(net, lr, steps, batch, runs, seed, optimiser, order, every)
-    ensemble.check(plan, dataset)
+    ensemble.check(plan, dataset, out)
     with progress(net, runs, float(runs)) as advance:
         outcome = ensemble.train_and_save(plan, dataset, out, lambda done: advance(done, float(done), net))
     if json:

@@ -1,8 +1,8 @@
 """What people see: results on standard output, progress and errors on standard error."""
 
-import json
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,19 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Plain values as JSON; NaN and infinities, which JSON has not, become null."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
+
+
+def overview(prog: str, commands: Mapping[str, Callable[..., int]]) -> str:
+    """What `--help` says of a table of commands: a line for each."""
+    lines = [f"usage: {prog} COMMAND [OPTIONS]", ""]
+    for name, function in commands.items():
+        first = (inspect.getdoc(function) or "").partition("\n")[0].partition(": flyroom ")[0]
+        lines.append(f"  {name:10} {first.rstrip('.')}")
+    return "\n".join([*lines, "", "flyroom COMMAND --help shows the options of a command."])
 
 
 @contextmanager
@@ -62,17 +74,19 @@ def spark(values: Sequence[float]) -> str:
 
 
 def show(account: Any, page: Path) -> None:
+    """The table, the statements, the verdict; as wide as the terminal, 120 columns elsewhere."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     judgement = account.judgement
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     head, rows = judgement.table[0], judgement.table[1:]
     table = Table(title=account.about.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for name in head:
-        table.add_column(name, justify="left" if name == head[0] else "right")
+        table.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
     console.print()
     statements = Table(box=None, pad_edge=False, header_style="bold")
@@ -81,13 +95,12 @@ def show(account: Any, page: Path) -> None:
     for one in judgement.statements:
         colour = {"supported": "green", "compatible": "green", "refuted": "red", "excluded": "red"}.get(one.verdict)
         verdict = f"[{colour}]{one.verdict.value}[/]" if colour else one.verdict.value
-        text = f"[bold]{one.sentence}[/]" if one.headline else one.sentence
-        statements.add_row(verdict, text, _value(one), one.published or "")
+        text = f"[bold]{escape(one.sentence)}[/]" if one.headline else escape(one.sentence)
+        statements.add_row(verdict, text, escape(_value(one)), escape(one.published or ""))
     console.print(statements)
-    console.print(f"\n[bold]{account.about.id}: {judgement.verdict.value}.[/] {judgement.sentence}")
-    console.print(
-        f"{judgement.runs} networks, {judgement.cpu_s:.0f} s of processor time in all; page: {page}", soft_wrap=True
-    )
+    console.print(f"\n[bold]{account.about.id}: {judgement.verdict.value}.[/] {escape(judgement.sentence)}")
+    console.print(f"{judgement.runs} networks, {judgement.cpu_s:.0f} s of processor time in all")
+    console.print(f"page: {escape(str(page))}", soft_wrap=True)
 
 
 def _value(statement: Any) -> str:
@@ -97,4 +110,4 @@ def _value(statement: Any) -> str:
     text = f"{scale * statement.value:.1f}{sign}"
     if statement.interval is None:
         return text
-    return f"{text} \\[{scale * statement.interval[0]:.1f}, {scale * statement.interval[1]:.1f}]"
+    return f"{text} [{scale * statement.interval[0]:.1f}, {scale * statement.interval[1]:.1f}]"
