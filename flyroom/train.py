@@ -9,6 +9,7 @@ of the network trained alone; the cores work side by side. On a GPU the same fun
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import log
 from typing import Any, NamedTuple
 
@@ -198,7 +199,8 @@ def _lift(platform: str) -> Callable[[Callable], Callable]:
     return jax.vmap
 
 
-@eqx.filter_jit
+# One network to a core: XLA is not to split its small products and loops over the cores once more.
+@partial(jax.jit, static_argnames=("static", "mesh"), compiler_options={"xla_cpu_multi_thread_eigen": False})
 def _train_stacked(members: PyTree, shared: PyTree, static: tuple, mesh: Mesh) -> PyTree:
     rest, own_order, protocol = static
     platform = mesh.devices.flat[0].platform

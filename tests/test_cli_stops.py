@@ -17,7 +17,8 @@ from flyroom.store import open_store
 ROOT = Path(__file__).resolve().parents[1]
 TOY = [sys.executable, str(ROOT / "tests" / "toy_claim.py"), "run", "--runs", "1"]
 FLYROOM = [sys.executable, "-m", "flyroom"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+# Output is buffered as for everybody, whatever the tests themselves are run with.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
 
 
 def stored(folder: Path) -> int:

@@ -84,7 +84,7 @@ def show(account: Any, page: Path) -> None:
     head, rows = judgement.table[0], judgement.table[1:]
     table = Table(title=account.about.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for name in head:
-        table.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
+        table.add_column(name, justify="left" if name == head[0] else "right", overflow="fold", no_wrap=name != head[0])
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
