@@ -44,9 +44,9 @@ def adam(learning_rate: Any) -> optax.GradientTransformation:
         mean = jax.tree.map(lambda m, g: 0.9 * m + (1 - 0.9) * g, state.mu, updates)
         square = jax.tree.map(lambda v, g: 0.999 * v + (1 - 0.999) * g * g, state.nu, updates)
         of_mean, of_square = (-jnp.expm1(count * log(decay)) for decay in (0.9, 0.999))
-        change = jax.tree.map(
-            lambda m, v: -learning_rate * (m / of_mean) / (jnp.sqrt(v / of_square) + 1e-8), mean, square
-        )
+        # In PyTorch's order, and with the divisions by scalars taken out: one division and one root a parameter.
+        rate, root = -learning_rate / of_mean, 1 / jnp.sqrt(of_square)
+        change = jax.tree.map(lambda m, v: rate * (m / (jnp.sqrt(v) * root + 1e-8)), mean, square)
         return change, optax.ScaleByAdamState(count, mean, square)
 
     return optax.GradientTransformation(init, update)

@@ -219,12 +219,14 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         _wall_time_pytorch(results),
     )
     verdict = stats.combine(statements)
-    decisive = [s for s in statements if s.headline and s.verdict == verdict]
+    headlines = [s for s in statements if s.headline]
+    held = f"{sum(s.verdict == Verdict.supported for s in headlines)} of {len(headlines)} headline statements hold"
+    decisive = "; ".join(s.sentence for s in headlines if s.verdict == verdict)
     sentence = {
         Verdict.supported: "The four networks stand in the published order, and shuffling costs what was published: "
         "much for the CNN and the GRU, nothing for the MLP and the linear classifier.",
-        Verdict.refuted: "Not as published: " + "; ".join(s.sentence for s in decisive) + ".",
-        Verdict.undecided: "Not decided by these runs: " + "; ".join(s.sentence for s in decisive) + ".",
+        Verdict.refuted: f"{held}; not as published: {decisive}.",
+        Verdict.undecided: f"{held}; not decided by these runs: {decisive}.",
     }[verdict]
     trained = [one for one in results if one.run.settings["net"] in _nets(results)]
     return Judgement(
