@@ -323,7 +323,7 @@ def test_results_are_put_where_they_belong(tmp_path: Path):
     assert once == [place.read_text("utf-8") for place in places]
     for text in once:
         assert text.startswith("before\n<!-- results -->\n\n| network |") and text.endswith("-->\nafter\n")
-        assert all("| " + " | ".join(row) + " |\n" in text for row in account.judgement.table) and "old" not in text
+        assert all("| " + " | ".join(row) + " |\n" in text for row in account.judgement.table) and "\nold\n" not in text
         assert f"**spatial-prior: {account.judgement.verdict.value}.**" in text
     assert "**The linear is below the MLP**" in once[1] and "The linear is below the MLP**" not in once[0]
     assert (tmp_path / "docs/spatial-prior.svg").read_text("utf-8").startswith("<svg")
