@@ -9,9 +9,11 @@ writes docs/spatial-prior.svg, and prints the table. Doing it twice changes noth
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from flyroom import plot
+from flyroom.claims import load
 from flyroom.records import Account, Statement
 from flyroom.store import open_store
 
@@ -75,8 +77,14 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     store = parser.parse_args(words).store
     with open_store(store, create=False) as opened:
         account = opened.account(CLAIM)
+        made_by = {(one.source, str(one.machine), str(one.packages)) for one in opened.provenance(claim=CLAIM)}
     if account is None:
         print(f"{store} holds no verdict on {CLAIM}; flyroom run makes one", file=sys.stderr)
+        return 1
+    if dict(account.settings) != asdict(load(CLAIM).Settings()) or len(made_by) > 1:
+        print(
+            f"{store} was not made by a plain flyroom run, by one version on one machine; make another", file=sys.stderr
+        )
         return 1
     short = summary(account)
     places = {

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from types import ModuleType
 from typing import Any
 
+from flyroom import train
 from flyroom.records import Account, Cell, Provenance, Result, Run
 from flyroom.store import Store, key
 
@@ -56,6 +57,7 @@ def conduct(
     `finished` is told each cell's outcome. Raises RuntimeError, after everything else has run and is stored, if a cell
     failed (a claim is not judged on a part) or if the claim cannot judge what is there.
     """
+    train.require_usual_numbers()
     failures = []
     for cell, outcome in here(lambda cell: claim.run(cell, settings), left):
         if isinstance(outcome, Exception):

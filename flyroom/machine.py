@@ -13,7 +13,7 @@ from pathlib import Path
 import flyroom
 from flyroom.records import Json, Provenance
 
-PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "scikit-learn", "torch")
 
 
 def provenance(command: str) -> Provenance:

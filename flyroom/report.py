@@ -32,8 +32,11 @@ SIGNS = {
 }
 
 
-def page(account: Account, results: Sequence[Result]) -> str:
-    """The page of one claim: verdict, figures, tables, every seed, provenance, and how to do it again."""
+def page(account: Account, results: Sequence[Result], made_by: Sequence[Provenance] = ()) -> str:
+    """The page of one claim: verdict, figures, tables, every seed, provenance, and how to do it again.
+
+    `made_by` is under what the runs were made, where that was not all by the command that judged them.
+    """
     about, judgement = account.about, account.judgement
     figures = "".join(
         _figure(f"{about.id}-{number}", caption, spec)
@@ -50,7 +53,7 @@ def page(account: Account, results: Sequence[Result]) -> str:
 {_section("Statements", _statements(judgement.statements))}
 {_section("Every seed", _seeds(results))}
 {_section("How to reproduce", _reproduce(account.provenance))}
-{_section("Provenance", _provenance(account, results))}"""
+{_section("Provenance", _provenance(account, results, made_by))}"""
     return _document(f"{about.title}: {judgement.verdict.value}", main, scripts=True)
 
 
@@ -176,15 +179,17 @@ def _seeds(results: Sequence[Result]) -> str:
 
 
 def _reproduce(provenance: Provenance) -> str:
-    install = f'python3 -m pip install "flyroom[lab]=={provenance.version}"'
+    words = provenance.command.removeprefix("flyroom ")
     return (
-        f'<pre tabindex="0"><code>{_text(install)}\n{_text(provenance.command)}</code></pre>'
+        f'<pre tabindex="0"><code>python3 lab.py {_text(words)}</code></pre>'
+        f"<p>In a clone of the repository at version {_text(provenance.version)}, source digest"
+        f" <code>{_text(provenance.source[:12])}</code> (<code>flyroom doctor</code> prints it).</p>"
         "<p>The same seeds, versions and kind of machine give the same numbers; other machines give numbers that"
         " agree within the intervals.</p>"
     )
 
 
-def _provenance(account: Account, results: Sequence[Result]) -> str:
+def _provenance(account: Account, results: Sequence[Result], made_by: Sequence[Provenance]) -> str:
     origin, judgement = account.provenance, account.judgement
     keys = "".join(f"<li><code>{_text(key)}</code></li>" for key in account.keys)
     data = list(dict.fromkeys(json.dumps(dict(result.run.data), default=str) for result in results))
@@ -194,6 +199,7 @@ def _provenance(account: Account, results: Sequence[Result]) -> str:
         "Packages": ", ".join(f"{name} {version}" for name, version in origin.packages.items()),
         **{f"Machine: {name}": _plain(value) for name, value in origin.machine.items()},
         "Started (UTC)": origin.started,
+        **{f"Runs made by {i + 1}": _circumstances(one) for i, one in enumerate(made_by) if list(made_by) != [origin]},
         "Time": f"{_format(judgement.wall_s)} s wall, {_format(judgement.cpu_s)} s processor",
         **{f"Setting: {name}": _plain(value) for name, value in account.settings.items()},
         **{"Data" if not i else f"Data {i + 1}": recipe for i, recipe in enumerate(data)},
@@ -202,6 +208,13 @@ def _provenance(account: Account, results: Sequence[Result]) -> str:
         f"{_list(facts)}<details><summary>Keys of the {len(account.keys)} runs in the store</summary>"
         f'<ul class="keys">{keys}</ul></details>'
     )
+
+
+def _circumstances(made_by: Provenance) -> str:
+    where = f"{made_by.machine.get('processor', 'unknown processor')}, {made_by.machine.get('cores', '?')} cores"
+    packages = ", ".join(f"{name} {made_by.packages[name]}" for name in ("jax", "numpy") if name in made_by.packages)
+    source = f"Flyroom {made_by.version} (source {made_by.source[:12]})"
+    return f"{made_by.command}, {made_by.started}: {source}, {packages}; {where}"
 
 
 def _card(account: Account) -> str:

@@ -173,15 +173,18 @@ def judge_order(low: ArrayLike, high: ArrayLike, *, seed: int = 0) -> Order:
 def judge_within(measurement: Measurement, low: float | int = -math.inf, high: float | int = math.inf) -> Verdict:
     """Judge "low <= the true value <= high" by the interval of a measurement.
 
-    Supported if the interval lies inside, refuted if it lies outside, else undecided; so is a measurement without
-    an interval, unless it is exact. "At least 10 times" is `judge_within(ratio(a, b), low=10)`; "costs nothing" is
-    `judge_within(difference, -0.02, 0.02)` with a margin that the claim states.
+    Supported if the interval lies inside, refuted if it lies outside, else undecided. So is anything that is not exact
+    and has no interval, or fewer than six values behind it: two equal values show an interval of width zero. "At
+    least 10 times" is `judge_within(ratio(a, b), low=10)`; "costs nothing" is `judge_within(difference, -0.02, 0.02)`
+    with a margin that the claim states.
     """
     if not low <= high:
         raise ValueError(f"the bounds {low:g} and {high:g} hold nothing between them: low must not exceed high")
     interval = measurement.interval
     if measurement.evidence == Evidence.exact:
         interval = (measurement.value, measurement.value)
+    elif not _bootstrap_covers(measurement.n, 1 - LEVEL):
+        return Verdict.undecided
     if interval is None:
         return Verdict.undecided
     if low <= interval[0] and interval[1] <= high:

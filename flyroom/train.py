@@ -55,9 +55,9 @@ def adam(learning_rate: Any) -> optax.GradientTransformation:
 class Protocol(NamedTuple):
     """What all networks of one call share. Its functions are compiled once: pass the same ones to every call.
 
-    `evaluate(net, held)` returns a dictionary of numbers (or arrays) and is called after `evaluate_after` updates,
-    0 being the untrained network; `held` is whatever arrays it needs. `keep(net)` is remembered before every update
-    and once more at the end: `steps + 1` points of a path.
+    `evaluate(net, held)` returns a dictionary of numbers (arrays would take memory for every step) and is called after
+    `evaluate_after` updates, 0 being the untrained network; `held` is whatever arrays it needs. `keep(net)` is
+    remembered before every update and once more at the end: `steps + 1` points of a path.
     """
 
     loss: Loss
@@ -192,6 +192,17 @@ def _show_all_cores() -> None:
 _show_all_cores()
 
 
+def require_usual_numbers() -> None:
+    """Raise ValueError unless JAX computes in float32 and draws with threefry, as stored numbers of claims do.
+
+    Neither setting is in a run's key, so that under another one different numbers would be stored under the same name.
+    """
+    for name, usual in (("jax_enable_x64", False), ("jax_default_prng_impl", "threefry2x32")):
+        found = jax.config.values[name]
+        if found != usual:
+            raise ValueError(f"JAX is set to {name} = {found}; claims are run with {usual}: unset {name.upper()}")
+
+
 def _lift(platform: str) -> Callable[[Callable], Callable]:
     """From one network to many on one device: `lax.map` on a CPU, `vmap` on a GPU. The only place that decides."""
     if platform == "cpu":
@@ -313,6 +324,8 @@ def _check_members(count, x, y, orders, own_order, rates, masks, memories) -> No
     for name, given in one_each.items():
         if given is not None and len(given) != count:
             raise ValueError(f"{count} networks were given, but {len(given)} {name}; give one a network")
+    if np.issubdtype(np.asarray(y).dtype, np.integer) and int(np.min(y)) < 0:
+        raise ValueError(f"the labels begin at {int(np.min(y))}; classes are counted from 0")
     for one in orders:
         if one.ndim != 2 or not np.issubdtype(one.dtype, np.integer):
             raise ValueError(f"an order of batches must be whole numbers (step, batch); got {one.dtype} {one.shape}")

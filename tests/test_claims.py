@@ -95,6 +95,8 @@ def test_the_file_of_a_network_of_ones_own_is_part_of_its_identity(tmp_path, mon
     first = _code.code("python:net_for_code:make")
     assert len(first["net_file"]) == 64
     file.write_text("def make(key): return 2\n")
+    assert _code.code("python:net_for_code:make") == first  # imported before the edit
+    _code._digest.cache_clear()
     assert _code.code("python:net_for_code:make") != first
     assert _code.code("mlp:40-10") == {}
 

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ import flyroom
 from flyroom import cli, engine, machine
 from flyroom.claims import spatial_prior
 from flyroom.cli import _app, _data
-from flyroom.records import Result, Verdict
+from flyroom.records import Account, Judgement, Result, Verdict
 from flyroom.store import open_store
 
 ROOT = Path(__file__).parent.parent
@@ -300,14 +301,16 @@ def test_results_are_put_where_they_belong(tmp_path: Path):
     def run(cell: Any, settings: Any) -> list[Result]:
         found = []
         for one in cell.runs:
-            value = accuracy[one.settings["net"]] + one.seed / 1000
+            value = accuracy.get(one.settings["net"], 0.5) + one.seed / 1000
             curves = {"step": [0.0, 1.0], "test_accuracy": [0.1, value]}
-            found.append(Result(one, {"test_accuracy": value, "cell": 0.0}, curves))
+            timed = one.settings["net"] == "pytorch-time"
+            values = {"test_accuracy": value, "cell": 0.0, "cell_size": 1.0}
+            found.append(Result(one, values, {} if timed else curves))
         return found
 
     claim = ModuleType("made_up")
     vars(claim).update(vars(spatial_prior), run=run)
-    settings = spatial_prior.Settings(runs=3, time_pytorch=False)
+    settings = spatial_prior.Settings()
     cells = spatial_prior.cells(settings)
     store = tmp_path / "store"
     with open_store(store) as opened:
@@ -327,6 +330,16 @@ def test_results_are_put_where_they_belong(tmp_path: Path):
         assert f"**spatial-prior: {account.judgement.verdict.value}.**" in text
     assert "**The linear is below the MLP**" in once[1] and "The linear is below the MLP**" not in once[0]
     assert (tmp_path / "docs/spatial-prior.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_results_of_another_run_than_the_plain_one_are_refused(tmp_path: Path, capsys):
+    with open_store(tmp_path) as opened:
+        made = machine.provenance("flyroom run --runs 3")
+        judgement = Judgement("spatial-prior", 1, Verdict.undecided, "?", (), 0)
+        settings = asdict(spatial_prior.Settings(runs=3))
+        opened.keep(Account(spatial_prior.ABOUT, judgement, {}, made, settings, ()))
+    assert results.main(["--store", str(tmp_path)], tmp_path) == 1
+    assert "not made by a plain flyroom run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

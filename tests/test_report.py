@@ -56,7 +56,7 @@ def test_page_says_everything(page, made):
         "Spatial priors separate networks on MNIST-1D", "are told apart by their accuracy",
         "Greydanus and Kobak (2020)", "linear 32 ± 1, MLP 68 ± 2", "The order holds",
         "supported", "excluded", "undecided", "0.262 to 0.279", "68 ± 2 %", "0.0059", "estimate", "(headline)",
-        "93.3 [92.8, 93.9]", "test_accuracy", "flyroom run spatial-prior --runs 10", "jax 0.10.0", "AMD EPYC",
+        "93.3 [92.8, 93.9]", "test_accuracy", "python3 lab.py run spatial-prior --runs 10", "jax 0.10.0", "AMD EPYC",
         "ab" * 32, "2026-11-21T06:40:00Z", "84.2 s wall, 160.1 s processor", "Keys of the 80 runs",
     ):  # fmt: skip
         assert words in text, words

@@ -217,12 +217,19 @@ def test_a_family_is_corrected_together():
 )
 def test_judge_within(interval, verdict):
     evidence = Evidence.estimate if interval else Evidence.single
-    assert stats.judge_within(Measurement(11.0, interval, evidence), low=10) == verdict
+    assert stats.judge_within(Measurement(11.0, interval, evidence, n=6), low=10) == verdict
+    assert stats.judge_within(Measurement(11.0, interval, evidence, n=5), low=10) == Verdict.undecided
+
+
+def test_equal_values_of_few_runs_decide_nothing():
+    """Accuracies are multiples of 1/1000: two runs often agree, and show an interval of width zero."""
+    assert stats.judge_within(stats.mean_interval([0.025, 0.025]), -0.02, 0.02) == Verdict.undecided
+    assert stats.judge_within(stats.mean_interval([0.025] * 6), -0.02, 0.02) == Verdict.refuted
 
 
 def test_judge_within_other_cases():
     assert stats.judge_within(Measurement(11.0, None, Evidence.exact), low=10) == Verdict.supported
-    difference = Measurement(0.0, (-0.01, 0.02), Evidence.estimate)
+    difference = Measurement(0.0, (-0.01, 0.02), Evidence.estimate, n=10)
     assert stats.judge_within(difference, -0.03, 0.03) == Verdict.supported
     assert stats.judge_within(difference, high=-0.02) == Verdict.refuted
     with pytest.raises(ValueError, match="low must not exceed high"):

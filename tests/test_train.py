@@ -22,6 +22,7 @@ from flyroom import train
 from flyroom.losses import cross_entropy
 from flyroom.nets import quadratic
 from flyroom.nets.mlp import MLP
+from flyroom.nets.spec import parse
 from flyroom.train import Protocol, contiguous, diverged, shuffled, train_many
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -322,3 +323,19 @@ def test_errors_name_what_was_given_and_what_is_allowed(change, match):
     unchecked = inspect.unwrap(train_many)  # what a user calls: without the tests' own check of the types
     with pytest.raises(ValueError, match=match):
         unchecked(**given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist1d-linear", "mnist1d-mlp", "mnist1d-cnn", "mnist1d-gru"])
+def test_a_benchmark_network_has_the_same_bits_in_any_company(name):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(300, 40)).astype(np.float32), random.integers(0, 10, 300).astype(np.int32)
+    nets = [parse(name).init(jax.random.key(seed)) for seed in range(3)]
+    order, protocol = contiguous(300, 100, 30), Protocol(cross_entropy)
+    together = train_many(nets, x, y, order, protocol, learning_rate=1e-2)
+    for chosen in ([2], [2, 0], [1, 2, 0, 1]):
+        others = train_many([nets[i] for i in chosen], x, y, order, protocol, learning_rate=1e-2)
+        for i, found in zip(chosen, others, strict=True):
+            for ours, theirs in zip(jax.tree.leaves(together[i]), jax.tree.leaves(found), strict=True):
+                if isinstance(ours, np.ndarray):
+                    assert ours.tobytes() == np.asarray(theirs).tobytes()

@@ -1,6 +1,6 @@
 """Published statements, one file each, to be put to the test.
 
-A claim is a module with five names:
+A claim is a module with these names:
 
     ABOUT       records.About: id, version, sentence, source, prediction, measured cost
     Settings    a frozen dataclass; its defaults are the claim's default run
@@ -9,8 +9,10 @@ A claim is a module with five names:
     judge(results, settings) -> Judgement    pure: stored results in, verdict out
     figure(results, judgement) -> {caption: Vega-Lite specification}
 
-and `cost(run) -> seconds of one core`, an estimate, for progress. Claims share instruments and no decisions: each
-states its numbers itself. `quick(settings)` gives the short form of a run, which may leave things undecided.
+    cost(run) -> seconds of one core         an estimate, for progress
+    quick(settings) -> changed settings      the short form, which may leave things undecided
+
+Claims share instruments and no decisions: each states its numbers itself.
 """
 
 import importlib

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from flyroom.records import Json
@@ -11,10 +12,16 @@ from flyroom.records import Json
 def code(net: str) -> Mapping[str, Json]:
     """For python:MODULE:NAME the SHA-256 of the module's file, as a setting of a run; nothing for other networks.
 
-    So a network that was edited is trained anew, never mistaken for the one before. What its module imports is not
-    followed.
+    So a network that was edited is trained anew by the next command, never mistaken for the one before. What its module
+    imports is not followed.
     """
     if not net.startswith("python:"):
         return {}
-    file = getattr(importlib.import_module(net.split(":")[1]), "__file__", None)
-    return {"net_file": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if file else {}
+    digest = _digest(net.split(":")[1])
+    return {"net_file": digest} if digest else {}
+
+
+@cache  # within one process a module is imported once, and an edit after that does not count
+def _digest(module: str) -> str | None:
+    file = getattr(importlib.import_module(module), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None

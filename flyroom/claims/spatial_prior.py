@@ -87,8 +87,7 @@ HUMAN = (0.9575, 0.01)
 HUMAN_SHUFFLED = (0.30, 0.10)  # the paper's "about 30 +- 10"
 TENFOLD = "≥ 10 x"
 
-# "Costs nothing": within the half-width that the published table gives for the MLP.
-NOTHING = 0.02
+NOTHING = 0.02  # "costs nothing": within the half-width that the published table gives for the MLP
 
 # Microseconds of one core a step, measured on a machine with a 137 GFLOP/s core; only progress depends on them.
 COST_US = {"mnist1d-linear": 30, "mnist1d-mlp": 120, "mnist1d-gru": 700, "mnist1d-cnn": 290}
@@ -176,7 +175,10 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     if first["net"] == "knn:10":
         return [Result(one, {"test_accuracy": nearest_neighbours(data, 10).value}) for one in cell.runs]
     if first["net"] == "pytorch-time":
-        return [Result(one, {}, _pytorch.seconds_per_step(data)) for one in cell.runs]
+        try:
+            return [Result(one, {}, _pytorch.seconds_per_step(data)) for one in cell.runs]
+        except (ImportError, OSError):  # an installation that is broken; nothing but this row depends on it
+            return [Result(one, {}) for one in cell.runs]
     steps = tuple(sorted({*range(0, settings.steps, settings.evaluate_every), settings.steps}))
     protocol = Protocol(cross_entropy, evaluate=both_parts, evaluate_after=steps)
     spec = parse(first["net"])
@@ -195,7 +197,8 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
         curves = train.accuracies(net, data)
         values = {name: curve[-1] for name, curve in curves.items()}
         values["best_test_accuracy"] = max(curves["test_accuracy"])  # published beside ours by some; never judged
-        values["cell"] = float(cell.runs[0].seed)  # runs of one cell share a wall time
+        # Runs of one cell share a wall time, and only cells of one size can be compared.
+        values["cell"], values["cell_size"] = float(cell.runs[0].seed), float(len(cell.runs))
         broken = diverged(net)
         if broken is not None:
             values["diverged_at_step"] = float(broken)
@@ -214,7 +217,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         *_orders(final),
         *_costs(final),
         *_against_published(final),
-        _below_human(final),
+        *_means(final),
         _wall_time(results),
         _wall_time_pytorch(results),
     )
@@ -305,18 +308,23 @@ def _against_published(final: Accuracies) -> list[Statement]:
     ]
 
 
-def _below_human(final: Accuracies) -> Statement:
-    cnn = mean_accuracy(final["mnist1d-cnn", False])
-    limit, text = HUMAN[0] - HUMAN[1], f"{percent(*HUMAN)} %"
-    return within("cnn-below-human", "The CNN is below the human reader", cnn, high=limit, published=text)
+def _means(final: Accuracies) -> list[Statement]:
+    """Where a mean over seeds lies: single MLPs may touch the published figure and their mean miss it."""
+    mlp, cnn = (stats.mean_interval(final[net, False]) for net in ("mnist1d-mlp", "mnist1d-cnn"))
+    (mean, spread), text = PUBLISHED["mnist1d-mlp", False], f"{percent(*PUBLISHED['mnist1d-mlp', False])} %"
+    limit, human = HUMAN[0] - HUMAN[1], f"{percent(*HUMAN)} %"
+    return [
+        within("mlp-mean-as-published", "The MLP's mean is as published", mlp, low=mean - spread, published=text),
+        within("cnn-below-human", "The CNN is below the human reader", cnn, high=limit, published=human),
+    ]
 
 
 def _wall_time(results: Sequence[Result]) -> Statement:
-    """One pair a cell that both networks ran, not a seed: the runs of a cell share its wall time."""
+    """One pair a cell that both networks ran, not a seed; a network's first cell includes its compilation."""
     walls: dict[str, dict[tuple, float]] = {"mnist1d-gru": {}, "mnist1d-cnn": {}}
     for one in results:
         if one.run.settings["net"] in walls:
-            cell = (one.run.settings["shuffled"], one.values["cell"])
+            cell = (one.run.settings["shuffled"], one.values["cell"], one.values["cell_size"])
             walls[one.run.settings["net"]][cell] = one.wall_s
     gru, cnn = walls["mnist1d-gru"], walls["mnist1d-cnn"]
     both = [cell for cell in gru if cell in cnn and cnn[cell] > 0]
@@ -330,7 +338,7 @@ def _wall_time(results: Sequence[Result]) -> Statement:
 def _wall_time_pytorch(results: Sequence[Result]) -> Statement:
     timed = [one for one in results if one.run.settings["net"] == "pytorch-time"]
     sentence = "GRU time ≥ 10 x CNN time, PyTorch"
-    if not timed:
+    if not timed or not timed[0].curves:
         return unmeasured("gru-10x-pytorch", f"{sentence} (not timed)", TENFOLD)
     ratio = stats.ratio(timed[0].curves["gru"], timed[0].curves["cnn"])
     return within("gru-10x-pytorch", sentence, ratio, low=10.0, unit="times", published=TENFOLD)

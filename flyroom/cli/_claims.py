@@ -1,6 +1,7 @@
 """Commands on claims and on what the store holds of them: run, claims, report, export."""
 
 import os
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -42,7 +43,7 @@ def run(
         set_aside: if the store's file is damaged, rename it and begin a new one
     """
     from flyroom import claims as shelf
-    from flyroom import machine, report
+    from flyroom import report
     from flyroom.store import open_store
 
     let_import(net)
@@ -50,7 +51,7 @@ def run(
     chosen = [shelf.load(name) for name in dict.fromkeys(names)]
     settings = [_settings(claim, quick, runs=runs, net=net) for claim in chosen]
     wanted = [claim.cells(setting) for claim, setting in zip(chosen, settings, strict=True)]
-    provenance = machine.provenance(f"flyroom {' '.join(sys.argv[1:])}")
+    provenance = _provenance()
     judged, failed = [], []
     with open_store(store, set_aside=set_aside) as opened:
         for claim, setting, cells in zip(chosen, settings, wanted, strict=True):
@@ -65,13 +66,25 @@ def run(
             keyed = [one for cell in cells for one in cell.runs]
             page = store / "pages" / report.filename(account)
             page.parent.mkdir(parents=True, exist_ok=True)
-            report.write(report.page(account, opened.results(keyed)), page)
+            report.write(report.page(account, opened.results(keyed), opened.provenance(keyed)), page)
             judged.append((account, page))
             if not json:
                 show(account, page)
     if json:
         print_json({"claims": [_contract(account) for account, _ in judged], "store": str(store)})
     return 1 if failed else 0
+
+
+def _provenance() -> Any:
+    """What runs are made with: this machine, its devices, and the command as it can be pasted."""
+    from dataclasses import replace
+
+    from flyroom import machine
+    from flyroom.train import devices
+
+    found = machine.provenance(shlex.join(["flyroom", *sys.argv[1:]]))
+    kinds = dict.fromkeys(f"{device.platform} {device.device_kind}" for device in devices())
+    return replace(found, machine={**found.machine, "devices": f"{len(devices())} x {', '.join(kinds)}"})
 
 
 def _settings(claim: Any, quick: bool, **given: Any) -> Any:
@@ -195,7 +208,8 @@ def report(claims: Claims = (), *, store: StorePath = DEFAULT_STORE, out: PathOr
         directory.mkdir(parents=True, exist_ok=True)
         for account in accounts:
             results = [record for record in opened.records(claim=account.about.id) if record.key in account.keys]
-            page = pages.page(account, [record.result for record in results])
+            found = [record.result for record in results]
+            page = pages.page(account, found, opened.provenance([one.run for one in found]))
             print(pages.write(page, directory / pages.filename(account)))
         print(pages.write(pages.gallery(accounts), directory / "index.html"))
     return 0

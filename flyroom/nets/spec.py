@@ -20,18 +20,18 @@ from flyroom.nets.mlp import MLP, ResidualMLP
 
 FORMS = (
     "mnist1d-linear, mnist1d-mlp, mnist1d-cnn, mnist1d-gru, mlp:WIDTHS[:ACTIVATION] such as mlp:40-100-10:tanh, "
-    "python:MODULE:NAME (a function of a key), or a .safetensors file that flyroom saved"
+    "or python:MODULE:NAME (a function of a key)"
 )
 BENCHMARK = {"mnist1d-linear": Linear, "mnist1d-mlp": ResidualMLP, "mnist1d-cnn": CNN, "mnist1d-gru": BiGRU}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A network's text, taken apart: `init(key)` draws its first weights, `seed` is the text's own or 0."""
+    """A network's text, taken apart: `init(key)` draws its first weights, `seed` is the text's own, if it has one."""
 
     text: str
     init: Callable[[PRNGKeyArray], PyTree]
-    seed: int = 0
+    seed: int | None = None
 
 
 def _mlp(body: str, text: str) -> Callable[[PRNGKeyArray], PyTree]:
@@ -113,11 +113,11 @@ def parse(text: str) -> Spec:
             near = get_close_matches(name, allowed, n=1) or allowed
             raise ValueError(f"{text!r}: there is no option {name!r}; did you mean {' or '.join(near)}?")
     try:
-        seed = int(options.get("seed", 0))
+        seed = int(options["seed"]) if "seed" in options else None
         stds = [float(options[name]) if name in options else None for name in ("weight_std", "bias_std")]
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}; seed is a whole number, weight_std and bias_std are numbers") from None
-    if seed < 0 or any(std is not None and not (isfinite(std) and std >= 0) for std in stds):
+    if (seed is not None and seed < 0) or any(std is not None and not (isfinite(std) and std >= 0) for std in stds):
         raise ValueError(f"{text!r}: seed, weight_std and bias_std must be finite and not negative")
     return Spec(text, init if stds == [None, None] else _redrawn(init, *stds), seed)
 

@@ -51,7 +51,7 @@ def connect(path: Path, *, writable: bool, thorough: bool) -> sqlite3.Connection
                 _migrate(connection, path, writable)
             if writable:
                 _write_ahead(connection)
-                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA synchronous = FULL")
         return connection
     except BaseException:
         connection.close()
