@@ -101,7 +101,7 @@ class Settings:
     steps: int = 6000  # updates
     batch: int = 100  # examples an update
     learning_rate: float = 0.01  # Adam's
-    evaluate_every: int = 250  # steps between two points of a curve
+    evaluate_every: int = 500  # steps between two points of a curve
     time_pytorch: bool = True  # time a step of PyTorch as well, where it is installed
     net: str = ""  # a further network for the table, as `flyroom train` takes it
 

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from flyroom.nets._layers import Dense, Shape, draw
 
-State = Float[Array, "state batch"]
 Steps = Float[Array, "time fed batch"]  # at each time the input, the input of the reversed signal, 1, and 0
 States = Float[Array, "time state batch"]
 
@@ -22,12 +21,16 @@ def _sigmoid(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return 0.5 + 0.5 * jnp.tanh(0.5 * x)  # one fused, vectorised kernel where the logistic function takes two
 
 
-def _forward(matrix: Float[Array, "row column"], steps: Steps) -> tuple[States, tuple]:
-    size = matrix.shape[0] // 4
+# Inside the loops states and gates are flat: one loop over state x batch vectorises without a remainder in every row.
 
-    def step(hidden: State, inputs):
-        seen = jnp.concatenate([hidden, inputs])
-        gates = matrix @ seen
+
+def _forward(matrix: Float[Array, "row column"], steps: Steps) -> tuple[States, tuple]:
+    batch = steps.shape[2]
+    size = matrix.shape[0] // 4 * batch
+
+    def step(hidden: Float[Array, " flat"], inputs: Float[Array, "fed batch"]):
+        seen = jnp.concatenate([hidden, inputs.reshape(-1)]).reshape(-1, batch)
+        gates = (matrix @ seen).reshape(-1)
         reset_update = _sigmoid(gates[: 2 * size])
         candidate_hidden = gates[2 * size : 3 * size]
         candidate = jnp.tanh(gates[3 * size :] + reset_update[:size] * candidate_hidden)
@@ -36,20 +39,20 @@ def _forward(matrix: Float[Array, "row column"], steps: Steps) -> tuple[States, 
         # vectorise, at five times the cost.
         return hidden, (hidden, seen, reset_update, candidate_hidden, candidate)
 
-    start = jnp.zeros((size, steps.shape[2]), matrix.dtype)
-    _, (hidden, *kept) = jax.lax.scan(step, start, steps)
-    return hidden, (matrix, *kept)
+    _, (hidden, *kept) = jax.lax.scan(step, jnp.zeros(size, matrix.dtype), steps)
+    return hidden.reshape(len(steps), -1, batch), (matrix, *kept)
 
 
 def _backward(kept: tuple, upstream: States) -> tuple[Float[Array, "row column"], Steps]:
     matrix, seen, reset_update, candidate_hidden, candidate = kept
-    size = matrix.shape[0] // 4
+    states, batch, size = upstream.shape[1], upstream.shape[2], candidate.shape[1]
+    to_hidden, to_inputs = matrix[:, :states].T, matrix[:, states:].T
 
     def step(carry, inputs):
         from_future, for_matrix = carry
         upstream, seen, reset_update, candidate_hidden, candidate = inputs
-        reset, update, before = reset_update[:size], reset_update[size:], seen[:size]
-        slope = from_future + upstream
+        reset, update, before = reset_update[:size], reset_update[size:], seen.reshape(-1)[:size]
+        slope = from_future + upstream.reshape(-1)
         for_candidate = slope * (1 - update) * (1 - candidate * candidate)
         for_gates = jnp.concatenate(
             [
@@ -58,15 +61,15 @@ def _backward(kept: tuple, upstream: States) -> tuple[Float[Array, "row column"]
                 for_candidate * reset,
                 for_candidate,
             ]
-        )
-        for_seen = matrix.T @ for_gates
-        carry = (slope * update + for_seen[:size], for_matrix + for_gates @ seen.T)
-        return carry, for_seen[size:]
+        ).reshape(-1, batch)
+        carry = (slope * update + (to_hidden @ for_gates).reshape(-1), for_matrix + for_gates @ seen.T)
+        return carry, for_gates
 
     start = (jnp.zeros_like(candidate[0]), jnp.zeros_like(matrix))
     inputs = (upstream, seen, reset_update, candidate_hidden, candidate)
-    (_, for_matrix), for_steps = jax.lax.scan(step, start, inputs, reverse=True)
-    return for_matrix, for_steps
+    (_, for_matrix), for_gates = jax.lax.scan(step, start, inputs, reverse=True)
+    # Outside the loop, so that training, which asks for no gradient of the inputs, does not compute it.
+    return for_matrix, jnp.einsum("kg,tgb->tkb", to_inputs, for_gates)
 
 
 @jax.custom_vjp
