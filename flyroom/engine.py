@@ -15,19 +15,25 @@ from flyroom.records import Account, Cell, Provenance, Result, Run
 from flyroom.store import Store, key
 
 Work = Callable[[Cell], list[Result]]
+Outcomes = Iterator[tuple[Cell, list[Result] | Exception]]
+Place = Callable[[Work, Iterable[Cell]], Outcomes]  # `here`, or a cluster
 
 
-def here(work: Work, cells: Iterable[Cell]) -> Iterator[tuple[Cell, list[Result] | Exception]]:
+def timed(work: Work, cell: Cell) -> list[Result]:
+    """Do one cell's work; each result gets its share of the wall time and of the processor time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    results = work(cell)
+    wall, cpu = (time.perf_counter() - wall) / len(results), (time.process_time() - cpu) / len(results)
+    return [replace(result, wall_s=wall, cpu_s=cpu) for result in results]
+
+
+def here(work: Work, cells: Iterable[Cell]) -> Outcomes:
     """Run cells one after another in this process; an error ends its cell and not the others."""
     for cell in cells:
-        wall, cpu = time.perf_counter(), time.process_time()
         try:
-            results = work(cell)
+            yield cell, timed(work, cell)
         except Exception as error:  # the claim's own code may raise anything
             yield cell, error
-            continue
-        wall, cpu = (time.perf_counter() - wall) / len(results), (time.process_time() - cpu) / len(results)
-        yield cell, [replace(result, wall_s=wall, cpu_s=cpu) for result in results]
 
 
 def pending(cells: Iterable[Cell], missing: Callable[[Sequence[Run]], list[Run]], width: int) -> list[Cell]:
@@ -51,15 +57,16 @@ def conduct(
     store: Store,
     provenance: Provenance,
     finished: Callable[[Cell, list[Result] | Exception], None] = lambda cell, outcome: None,
+    place: Place = here,
 ) -> Account:
     """Run what is left of a claim's cells, store each as it comes, judge all of them, and keep the account.
 
-    `finished` is told each cell's outcome. Raises RuntimeError, after everything else has run and is stored, if a cell
-    failed (a claim is not judged on a part) or if the claim cannot judge what is there.
+    `finished` is told each cell's outcome; `place` is where cells run. Raises RuntimeError, after everything else has
+    run and is stored, if a cell failed (a claim is not judged on a part) or if the claim cannot judge what is there.
     """
     train.require_usual_numbers()
     failures = []
-    for cell, outcome in here(lambda cell: claim.run(cell, settings), left):
+    for cell, outcome in place(lambda cell: claim.run(cell, settings), left):
         if isinstance(outcome, Exception):
             failures.append(outcome)
         else:

@@ -163,13 +163,15 @@ class About:
     source: str
     prediction: str
     cost_s: float  # measured wall seconds of a default run on two cores
+    shortened: str = ""  # what the default run leaves out of the published protocol, and the check that it may
 
 
 @dataclass(frozen=True)
 class Account:
     """All that a page shows of a claim: made when it is judged, kept in the store, read by the report.
 
-    `figures` maps a caption to a Vega-Lite specification with its data inside; `keys` names the results behind it.
+    `figures` maps a caption to a Vega-Lite specification with its data inside, or to the text of an animated SVG;
+    `keys` names the results behind it.
     """
 
     about: About

@@ -16,7 +16,7 @@ not hold for a trainer that compiles the whole loop.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -24,8 +24,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from flyroom import ensemble, plot, stats, train
-from flyroom.claims import _pytorch
+from flyroom import ensemble, plot, stats
+from flyroom.claims import _pytorch, _runs
 from flyroom.claims._code import code
 from flyroom.claims._statements import (
     against_published,
@@ -39,11 +39,10 @@ from flyroom.claims._statements import (
     within,
 )
 from flyroom.data import mnist1d
-from flyroom.losses import both_parts, cross_entropy
 from flyroom.measure.accuracy import nearest_neighbours
 from flyroom.nets.spec import parse
-from flyroom.records import About, Cell, Dataset, Json, Judgement, Result, Run, Statement, Verdict
-from flyroom.train import Protocol, contiguous, diverged, examples, train_many
+from flyroom.records import About, Cell, Dataset, Json, Judgement, Result, Run, Statement
+from flyroom.train import contiguous
 
 ABOUT = About(
     id="spatial-prior",
@@ -121,15 +120,11 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, and for a network of the user's that cannot be trained on these signals.
     """
-    if settings.runs < 1 or settings.steps < 1 or settings.evaluate_every < 1:
-        raise ValueError(
-            f"runs {settings.runs}, steps {settings.steps} and evaluate_every {settings.evaluate_every}: "
-            "each must be at least 1"
-        )
+    _runs.require_positive(settings, "runs", "steps", "evaluate_every")
     extra = (settings.net,) if settings.net and settings.net not in TRAINED else ()
     if extra:
         ensemble.check_net(settings.net, _data(False))
-    changed = _changed(settings)
+    changed = _runs.differing(settings, "runs", "net", "time_pytorch")
     wanted = [
         Cell(tuple(_run({"net": net, "shuffled": shuffled, **code(net), **changed}, s) for s in range(settings.runs)))
         for net in (*TRAINED, *extra)
@@ -144,16 +139,6 @@ def cells(settings: Settings) -> list[Cell]:
 def _run(settings: Mapping[str, Json], seed: int) -> Run:
     recipe = _data(bool(settings["shuffled"])).recipe
     return Run(ABOUT.id, ABOUT.version, settings, seed, recipe)
-
-
-def _changed(settings: Settings) -> dict[str, Json]:
-    """What differs from the defaults and changes a network's numbers."""
-    chosen = {
-        field.name: getattr(settings, field.name)
-        for field in fields(Settings)
-        if field.name not in ("runs", "net", "time_pytorch")
-    }
-    return {name: value for name, value in chosen.items() if value != getattr(Settings(), name)}
 
 
 @cache
@@ -179,30 +164,22 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
             return [Result(one, {}, _pytorch.seconds_per_step(data)) for one in cell.runs]
         except (ImportError, OSError):  # an installation that is broken; nothing but this row depends on it
             return [Result(one, {}) for one in cell.runs]
-    steps = tuple(sorted({*range(0, settings.steps, settings.evaluate_every), settings.steps}))
-    protocol = Protocol(cross_entropy, evaluate=both_parts, evaluate_after=steps)
-    spec = parse(first["net"])
-    x, y = examples(data)
-    trained = train_many(
-        [spec.init(jax.random.key(one.seed)) for one in cell.runs],
-        x,
-        y,
-        contiguous(len(x), settings.batch, settings.steps),
-        protocol,
+    steps = _runs.moments(settings.steps, settings.evaluate_every)
+    init = parse(first["net"]).init
+    trained = _runs.classifiers(
+        cell.runs,
+        [init(jax.random.key(one.seed)) for one in cell.runs],
+        data,
+        contiguous(len(data.x_train), settings.batch, settings.steps),
         learning_rate=settings.learning_rate,
-        held=train.both_parts(data),
+        evaluate_after=steps,
     )
+    # Runs of one cell share a wall time, and only cells of one size can be compared.
+    together = {"cell": float(cell.runs[0].seed), "cell_size": float(len(cell.runs))}
     results = []
-    for one, net in zip(cell.runs, trained, strict=True):
-        curves = train.accuracies(net, data)
-        values = {name: curve[-1] for name, curve in curves.items()}
-        values["best_test_accuracy"] = max(curves["test_accuracy"])  # published beside ours by some; never judged
-        # Runs of one cell share a wall time, and only cells of one size can be compared.
-        values["cell"], values["cell_size"] = float(cell.runs[0].seed), float(len(cell.runs))
-        broken = diverged(net)
-        if broken is not None:
-            values["diverged_at_step"] = float(broken)
-        results.append(Result(one, values, {"step": [float(s) for s in steps], **curves}))
+    for one in trained:
+        best = max(one.curves["test_accuracy"])  # published beside ours by some; never judged
+        results.append(replace(one, values={**one.values, "best_test_accuracy": best, **together}))
     return results
 
 
@@ -221,27 +198,14 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         _wall_time(results),
         _wall_time_pytorch(results),
     )
-    verdict = stats.combine(statements)
-    headlines = [s for s in statements if s.headline]
-    held = f"{sum(s.verdict == Verdict.supported for s in headlines)} of {len(headlines)} headline statements hold"
-    decisive = "; ".join(s.sentence for s in headlines if s.verdict == verdict)
-    sentence = {
-        Verdict.supported: "The four networks stand in the published order, and shuffling costs what was published: "
-        "much for the CNN and the GRU, nothing for the MLP and the linear classifier.",
-        Verdict.refuted: f"{held}; not as published: {decisive}.",
-        Verdict.undecided: f"{held}; not decided by these runs: {decisive}.",
-    }[verdict]
-    trained = [one for one in results if one.run.settings["net"] in _nets(results)]
-    return Judgement(
-        claim=ABOUT.id,
-        version=ABOUT.version,
-        verdict=verdict,
-        sentence=sentence,
-        statements=statements,
-        runs=len(trained),
+    return _runs.judgement(
+        ABOUT,
+        results,
+        statements,
+        "The four networks stand in the published order, and shuffling costs what was published: much for the CNN and "
+        "the GRU, nothing for the MLP and the linear classifier.",
         table=_table(final, results),
-        wall_s=sum(one.wall_s for one in results),
-        cpu_s=sum(one.cpu_s for one in results),
+        runs=sum(one.run.settings["net"] in _nets(results) for one in results),
     )
 
 
@@ -251,10 +215,7 @@ def _nets(results: Sequence[Result]) -> list[str]:
 
 
 def _by_seed(results: Sequence[Result], net: str, shuffled: bool, value: str) -> list[float]:
-    chosen = [r for r in results if r.run.settings["net"] == net and r.run.settings["shuffled"] == shuffled]
-    if not chosen:
-        raise ValueError(f"no run of {net} on {KINDS[shuffled]} is stored, so the claim cannot be judged; run it again")
-    return [r.values[value] for r in sorted(chosen, key=lambda r: r.run.seed)]
+    return _runs.by_seed(results, value, net=net, shuffled=shuffled)
 
 
 def _label(net: str) -> str:

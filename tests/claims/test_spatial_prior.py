@@ -276,7 +276,7 @@ def test_wall_times_of_pytorch():
 
 def test_a_missing_network_is_an_error_not_a_smaller_table():
     part = [one for one in results() if one.run.settings != {"net": "mnist1d-gru", "shuffled": True}]
-    with pytest.raises(ValueError, match="no run of mnist1d-gru on shuffled signals is stored"):
+    with pytest.raises(ValueError, match="no run of net mnist1d-gru, shuffled True is stored"):
         judged(part)
 
 
