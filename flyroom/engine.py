@@ -6,6 +6,8 @@ finished, and only the caller writes to the store.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from types import ModuleType
 from typing import Any
@@ -27,13 +29,35 @@ def timed(work: Work, cell: Cell) -> list[Result]:
     return [replace(result, wall_s=wall, cpu_s=cpu) for result in results]
 
 
-def here(work: Work, cells: Iterable[Cell]) -> Outcomes:
-    """Run cells one after another in this process; an error ends its cell and not the others."""
-    for cell in cells:
-        try:
-            yield cell, timed(work, cell)
-        except Exception as error:  # the claim's own code may raise anything
-            yield cell, error
+def here(work: Work, cells: Iterable[Cell], *, ahead: bool = True) -> Outcomes:
+    """Run cells one after another in this process; an error ends its cell and not the others.
+
+    With `ahead`, what the next cell needs is compiled on another thread meanwhile, where that cell says it may be:
+    compiling occupies one core, and leaves the others with nothing to do.
+    """
+    every = list(cells)
+    with ThreadPoolExecutor(1) as aside:
+        for cell, coming in zip(every, [*every[1:], None], strict=True):
+            compiling = None
+            if ahead and coming is not None and coming.ahead and _kind(coming) != _kind(cell):
+                compiling = aside.submit(_compile, work, coming)
+            try:
+                outcome = timed(work, cell)
+            except Exception as error:  # the claim's own code may raise anything
+                outcome = error
+            yield cell, outcome
+            if compiling is not None:
+                compiling.result()
+
+
+def _kind(cell: Cell) -> tuple:
+    """Cells of one kind share their programs."""
+    return cell.runs[0].claim, cell.runs[0].settings, cell.runs[0].data, len(cell.runs)
+
+
+def _compile(work: Work, cell: Cell) -> None:
+    with train.only_compile(), suppress(Exception):  # whatever is wrong with the cell is said when its turn comes
+        work(cell)
 
 
 def pending(cells: Iterable[Cell], missing: Callable[[Sequence[Run]], list[Run]], width: int) -> list[Cell]:
@@ -45,7 +69,7 @@ def pending(cells: Iterable[Cell], missing: Callable[[Sequence[Run]], list[Run]]
     left = []
     for cell in cells:
         runs = missing(cell.runs)
-        left += [Cell(tuple(runs[i : i + width])) for i in range(0, len(runs), width)]
+        left += [replace(cell, runs=tuple(runs[i : i + width])) for i in range(0, len(runs), width)]
     return left
 
 

@@ -80,9 +80,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """The smallest unit of work that is scheduled: runs of one setting, trained together. Seconds, not minutes."""
+    """The smallest unit of work that is scheduled: runs of one setting, trained together. Seconds, not minutes.
+
+    `ahead` says that its work begins with `train_many`, so that its program may be compiled while the cell before it is
+    trained.
+    """
 
     runs: tuple[Run, ...]
+    ahead: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ of the network trained alone; the cores work side by side. On a GPU the same fun
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from math import log
 from typing import Any, NamedTuple
@@ -231,6 +232,26 @@ def _train_stacked(members: PyTree, shared: PyTree, static: tuple, mesh: Mesh) -
     return jax.shard_map(spread, mesh=mesh, in_specs=(run, everywhere), out_specs=run, check_vma=False)(members, shared)
 
 
+class Compiled(Exception):
+    """Raised by `train_many` under `only_compile`, once its programs are compiled."""
+
+
+_only_compile: ContextVar[bool] = ContextVar("only_compile", default=False)
+
+
+@contextmanager
+def only_compile() -> Iterator[None]:
+    """In this block, and this thread, `train_many` compiles its programs, trains nothing, and raises `Compiled`.
+
+    The same call on any thread then finds them compiled.
+    """
+    token = _only_compile.set(True)
+    try:
+        yield
+    finally:
+        _only_compile.reset(token)
+
+
 def _stack(trees: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
@@ -302,7 +323,11 @@ def train_many(
         for first in range(0, len(indices), width):
             chosen = indices[first : first + width]
             filled = chosen + chosen[-1:] * (width - len(chosen))  # a device with nothing to do repeats the last
-            results = _train_stacked(_stack([member(i) for i in filled]), shared, (rest, own_order, protocol), mesh)
+            inputs = (_stack([member(i) for i in filled]), shared, (rest, own_order, protocol), mesh)
+            if _only_compile.get():
+                _train_stacked.lower(*inputs).compile()
+                continue
+            results = _train_stacked(*inputs)
             # To NumPy before anything is taken out of it: indexing a sharded array compiles a program each time.
             results = jax.tree.map(np.asarray, results)
             for place, i in enumerate(chosen):
@@ -310,6 +335,8 @@ def train_many(
                 trained[i] = Trained(eqx.combine(net, rest), memory, losses, evaluated, kept)
             if progress is not None:
                 progress(len(chosen))
+    if _only_compile.get():
+        raise Compiled
     return [trained[i] for i in range(count)]
 
 

@@ -242,7 +242,61 @@ def test_quick_gives_way_to_what_was_said(capsys, toy):
 
 def test_a_setting_that_a_claim_has_not(capsys, toy):
     status, _, err = call(capsys, "run", "--net", "mlp:40-10")
-    assert status == 2 and "toy has no setting --net; it has --runs" in err
+    assert status == 2 and "toy has no setting net; it has runs, unjudged" in err
+    status, _, err = call(capsys, "run", "--set", "run=3")
+    assert status == 2 and "toy has no setting run; did you mean runs?" in err
+    status, _, err = call(capsys, "run", "--set", "runs=many")
+    assert status == 2 and "toy: runs=many is not of the kind int" in err
+    for word in ("runs", "=3", "runs="):
+        status, _, err = call(capsys, "run", "--set", word)
+        assert status == 2 and f"--set {word!r} is not of the form NAME=VALUE" in err
+
+
+def test_settings_are_set_by_name(capsys, toy):
+    status, out, _ = call(capsys, "run", "--set", "runs=3", "--json")
+    assert status == 0 and json.loads(out)["claims"][0]["runs"] == 18
+    status, _, err = call(capsys, "run", "--set", "runs=1", "--set", "unjudged=true")
+    assert status == 1 and "ZeroDivisionError" in err, err
+
+
+def test_faithful_is_the_claims_own_word(capsys, toy, monkeypatch):
+    assert json.loads(call(capsys, "run", "--faithful", "--json")[1])["claims"][0]["runs"] == 12  # nothing is shortened
+    monkeypatch.setattr(toy_claim, "faithful", lambda settings: {"runs": 4}, raising=False)
+    monkeypatch.setattr(toy_claim, "cost", lambda run: 1000.0)
+    status, _, err = call(capsys, "run", "--faithful")
+    assert status == 0 and "toy: about 3 h 20 min of one core; Ctrl-C stops" in err  # 12 more runs of 1000 s
+    status, _, err = call(capsys, "run", "--faithful", "--quick")
+    assert status == 2 and "--quick and --faithful ask for opposite things" in err
+
+
+def test_a_claim_of_ones_own(capsys, here):
+    status, out, _ = call(capsys, "new-claim", "my-claim")
+    assert status == 0 and "flyroom run my_claim.py" in out
+    status, out, _ = call(capsys, "run", "my_claim.py", "--quick", "--set", "steps=20", "--json")
+    (one,) = json.loads(out)["claims"]
+    assert status == 0 and one["id"] == "my-claim" and one["verdict"] == "undecided" and one["runs"] == 4
+    assert (here / "flyroom-store" / "pages" / "my-claim.html").exists()
+    status, _, err = call(capsys, "new-claim", "my-claim")
+    assert status == 2 and "my_claim.py is there already" in err
+    for name, sentence in (("spatial-prior", "one of Flyroom's own"), ("My claim", "no name for a claim")):
+        status, _, err = call(capsys, "new-claim", name)
+        assert status == 2 and sentence in err
+
+
+def test_files_that_are_no_claims(capsys, here):
+    status, _, err = call(capsys, "run", "absent.py")
+    assert status == 2 and "there is no file absent.py; flyroom new-claim absent writes one" in err
+    (here / "half.py").write_text("ABOUT = None\ndef cells(settings): ...\n")
+    status, _, err = call(capsys, "run", "half.py")
+    assert status == 2 and "half.py has no Settings, no run, no judge" in err
+    (here / "broken.py").write_text("ABOUT = \n")
+    status, _, err = call(capsys, "run", "broken.py")
+    assert status == 2 and "broken.py" in err
+    assert call(capsys, "new-claim", "taken")[0] == 0
+    text = (here / "taken.py").read_text().replace('id="taken"', 'id="spatial-prior"')
+    (here / "taken.py").write_text(text)
+    status, _, err = call(capsys, "run", "taken.py")
+    assert status == 2 and "says that its id is 'spatial-prior', which is one of Flyroom's own" in err
 
 
 def test_a_claim_that_cannot_be_judged_is_status_1(capsys, toy, monkeypatch):

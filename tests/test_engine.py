@@ -1,10 +1,13 @@
 """The engine: what is missing is run, cell by cell; a failing cell takes nothing with it."""
 
+import subprocess
+import sys
+
 import pytest
 import toy_claim
 
 from flyroom import engine
-from flyroom.records import Cell, Provenance, Run
+from flyroom.records import Cell, Provenance, Result, Run
 from flyroom.store import key, open_store
 
 MADE = Provenance("0", "", {}, {}, "flyroom run", "2026-01-01T00:00:00+00:00")
@@ -112,3 +115,59 @@ def test_a_stop_is_not_taken_for_a_failing_cell(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_claim, "run", stop)
     with open_store(tmp_path) as store, pytest.raises(KeyboardInterrupt):
         conduct(store)
+
+
+COMPILED = """
+import sys, threading
+import jax, numpy as np
+from flyroom import engine, train
+from flyroom.losses import cross_entropy
+from flyroom.nets.mlp import MLP
+from flyroom.records import Cell, Result, Run
+
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+found, main = [], threading.main_thread()
+
+def listen(event, **_):
+    if event.endswith("cache_misses"):
+        found.append(threading.current_thread() is main)
+
+jax.monitoring.register_event_listener(listen)
+protocol = train.Protocol(cross_entropy)
+x, y = np.ones((4, 3), np.float32), np.array([0, 1, 1, 0], np.int32)
+
+def work(cell):
+    width = cell.runs[0].settings["width"]
+    nets = [MLP.init(jax.random.key(run.seed), (3, width, 2)) for run in cell.runs]
+    trained = train.train_many(nets, x, y, train.contiguous(4, 2, 5), protocol, learning_rate=0.1)
+    return [Result(run, {"loss": float(one.losses[-1])}) for run, one in zip(cell.runs, trained, strict=True)]
+
+cells = [Cell((Run("c", 1, {"width": width}, 0, {}),), ahead=True) for width in (4, 5, 6)]
+for cell, outcome in engine.here(work, cells, ahead=sys.argv[2] == "ahead"):
+    print(outcome[0].values["loss"])
+print(sum(found))
+"""
+
+
+def test_the_next_cell_is_compiled_ahead_and_gives_the_same_numbers(tmp_path):
+    def told(mode: str) -> list[str]:
+        words = [sys.executable, "-c", COMPILED, str(tmp_path / mode), mode]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+    *losses, compiled = told("ahead")
+    *as_usual, compiled_as_usual = told("usual")
+    assert losses == as_usual and len(losses) == 3
+    assert int(compiled) <= int(compiled_as_usual) - 2  # the second and the third program were there when wanted
+
+
+def test_a_cell_that_fails_while_it_is_compiled_fails_in_its_turn():
+    def work(cell):
+        if cell.runs[0].settings["net"] == "b":
+            raise FloatingPointError("b broke")
+        return [Result(run, {}) for run in cell.runs]
+
+    cells = [Cell(tuple(runs(1, net)), ahead=True) for net in ("a", "b", "c")]
+    kinds = [type(outcome).__name__ for _, outcome in engine.here(work, cells, ahead=True)]
+    assert kinds == ["list", "FloatingPointError", "list"]

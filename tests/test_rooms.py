@@ -19,7 +19,7 @@ STAIRCASE = (
     {"cli"},
     {"report"},
     {"claims"},
-    {"engine", "ensemble"},
+    {"engine", "cluster", "compare", "ensemble"},
     {"train", "measure", "stats", "plot", "store"},
     {"data", "nets", "losses"},
     {"machine"},

@@ -126,7 +126,10 @@ def cells(settings: Settings) -> list[Cell]:
         ensemble.check_net(settings.net, _data(False))
     changed = _runs.differing(settings, "runs", "net", "time_pytorch")
     wanted = [
-        Cell(tuple(_run({"net": net, "shuffled": shuffled, **code(net), **changed}, s) for s in range(settings.runs)))
+        Cell(
+            tuple(_run({"net": net, "shuffled": shuffled, **code(net), **changed}, s) for s in range(settings.runs)),
+            ahead=True,
+        )
         for net in (*TRAINED, *extra)
         for shuffled in (False, True)
     ]

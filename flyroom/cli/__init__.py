@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from flyroom import __version__
-from flyroom.cli import _claims, _data, _doctor, _networks
+from flyroom.cli import _claims, _data, _doctor, _networks, _new_claim, _run
 from flyroom.cli._app import COMMANDS
 from flyroom.cli._terminal import overview, say
 
 __all__ = ["main"]
 
-ROOMS = (_claims, _networks, _data, _doctor)  # importing them has put their commands into the table
+ROOMS = (_run, _claims, _new_claim, _networks, _data, _doctor)  # importing them has put their commands into the table
+ORDERED = {name: one for room in ROOMS for name, one in COMMANDS.items() if one.__module__ == room.__name__}
 HELP = ("-h", "--help")
 # What was asked for is not there, or is in the way: other words would help. Other faults of files are status 1.
 WRONG_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in HELP:
-        print(overview("flyroom", COMMANDS))
+        print(overview("flyroom", ORDERED))
         return 0
     if words[0] == "--version":
         print(f"flyroom {__version__}")
@@ -63,7 +64,7 @@ def _dispatch(words: list[str]) -> int:
     name, rest = (" ".join(words[:2]), words[2:]) if group else (words[0], words[1:])
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=2, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(group or COMMANDS)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(group or ORDERED)}"
         raise ValueError(f"there is no command {name!r}; {hint}")
     import tyro
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 Command = Callable[..., int]
@@ -47,12 +47,16 @@ WholeOrNone = Annotated[int | None, _optional(int, "INT", "a whole number"), _UN
 TextOrNone = Annotated[str | None, _optional(str, "TEXT", "a text"), _UNSAID]
 PathOrNone = Annotated[Path | None, _optional(Path, "PATH", "a path"), _UNSAID]
 
+Claims = Positional[Annotated[tuple[str, ...], arg(metavar="CLAIM ...", help_behavior_hint="")]]
 StorePath = Annotated[Path, arg(help="directory of the store", metavar="DIR")]
 AsJson = Annotated[bool, arg(help="print the result as JSON and nothing else")]
 DEFAULT_STORE = Path("flyroom-store")
 
 
-def let_import(net: str | None) -> None:
-    """For python:MODULE:NAME: modules of the working directory are found, as `python -m` finds them."""
-    if net and net.startswith("python:") and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+def let_import(*words: str | None) -> None:
+    """For python:MODULE:NAME and for a claim's file: what stands beside it is found, as `python` finds it."""
+    for word in words:
+        if word is not None and (word.startswith("python:") or word.endswith(".py")):
+            folder = str(Path.cwd() if word.startswith("python:") else Path(word).resolve().parent)
+            if folder not in sys.path:
+                sys.path.insert(0, folder)

@@ -19,6 +19,14 @@ def print_json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
 
 
+def duration(seconds: float) -> str:
+    """A time that a person would say: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def overview(prog: str, commands: Mapping[str, Callable[..., int]]) -> str:
     """What `--help` says of a table of commands: a line for each."""
     lines = [f"usage: {prog} COMMAND [OPTIONS]", ""]
