@@ -157,7 +157,7 @@ def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any,
     left = engine.pending(cells, store.missing, width)
     total = sum(len(cell.runs) for cell in cells)
     to_run = sum(len(cell.runs) for cell in left)
-    cost = sum(claim.cost(one) for cell in left for one in cell.runs)
+    cost = sum((claim.cost(one) for cell in left for one in cell.runs), 0.0)
     if not quiet and to_run < total:
         say(f"{claim.ABOUT.id}: {total - to_run} of {total} runs are stored; {to_run} to run")
     if not quiet and cost > 600:
