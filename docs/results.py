@@ -2,8 +2,8 @@
 
     python docs/results.py --store flyroom-store
 
-fills the marked places (`<!-- results -->` to `<!-- /results -->`) of README.md and docs/claims/spatial-prior.md,
-writes docs/spatial-prior.svg, and prints the table. Doing it twice changes nothing more.
+fills the marked places: `<!-- results -->` of README.md and of each claim's page in docs/claims/, `<!-- gallery -->` of
+README.md and docs/gallery.md; and writes docs/spatial-prior.svg. Doing it twice changes nothing more.
 """
 
 import argparse
@@ -13,13 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flyroom import plot
-from flyroom.claims import load
-from flyroom.records import Account, Statement
-from flyroom.store import open_store
+from flyroom.claims import DEFAULT, NAMES, load
+from flyroom.records import Account, Statement, Verdict
+from flyroom.store import Store, open_store
 
 ROOT = Path(__file__).resolve().parent.parent
-CLAIM = "spatial-prior"
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -29,12 +27,13 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def fill(text: str, results: str) -> str:
+def fill(text: str, results: str, mark: str = "results") -> str:
     """The text with `results` in its marked place; ValueError unless there is exactly one."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"there must be one {BEGIN} and after it one {END}")
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{results}\n\n{END}{rest.split(END)[1]}"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"there must be one {begin} and after it one {end}")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n\n{results}\n\n{end}{rest.split(end)[1]}"
 
 
 def summary(account: Account) -> str:
@@ -45,11 +44,14 @@ def summary(account: Account) -> str:
         f"{name} {origin.packages[name]}" for name in ("python", "jax", "numpy") if name in origin.packages
     )
     where = f"{machine.get('processor', 'unknown processor')}, {machine.get('cores', '?')} cores, {packages}"
+    command = "flyroom run" if account.about.id == DEFAULT else f"flyroom run {account.about.id}"
+    table = [markdown(judgement.table[0], judgement.table[1:])] if judgement.table else []
     return "\n\n".join(
         (
-            markdown(judgement.table[0], judgement.table[1:]),
+            *table,
             f"**{account.about.id}: {judgement.verdict.value}.** {judgement.sentence}",
-            f"{judgement.runs} networks, {judgement.cpu_s:.0f} s of processor time ({where}), by `{origin.command}`.",
+            f"{judgement.runs} networks, {judgement.wall_s:.0f} s, {judgement.cpu_s:.0f} s of processor time ({where}),"
+            f" by `{command}`.",
         )
     )
 
@@ -62,40 +64,96 @@ def statements(account: Account) -> str:
 
 def _row(one: Statement) -> tuple[str, ...]:
     scale, sign = (100, " %") if one.unit == "accuracy" else (1, "")
-    value = "" if one.value is None else f"{scale * one.value:.1f}{sign}"
+    digits = ".1f" if one.unit == "accuracy" or one.value is None or abs(one.value) >= 10 else ".3g"
+    value = "" if one.value is None else f"{scale * one.value:{digits}}{sign}"
     if one.interval is not None:
-        value += f" [{scale * one.interval[0]:.1f}, {scale * one.interval[1]:.1f}]"
+        value += f" [{scale * one.interval[0]:{digits}}, {scale * one.interval[1]:{digits}}]"
     sentence = f"**{one.sentence}**" if one.headline else one.sentence
     p = "" if one.p is None else f"{one.p:.2g}"
     return sentence, one.verdict.value, value, one.published or "", p, str(one.n or "")
 
 
+def gallery(accounts: Sequence[Account]) -> str:
+    """A line for each claim."""
+    head = ("claim", "verdict", "headlines that hold", "networks", "wall, s")
+    rows = []
+    for account in accounts:
+        judgement = account.judgement
+        headlines = [one for one in judgement.statements if one.headline]
+        held = f"{sum(one.verdict == Verdict.supported for one in headlines)} of {len(headlines)}"
+        link = f"[{account.about.title}](docs/claims/{account.about.id}.md)"
+        rows.append((link, judgement.verdict.value, held, f"{judgement.runs:,}", f"{judgement.wall_s:.0f}"))
+    total = sum(account.judgement.wall_s for account in accounts)
+    networks = sum(account.judgement.runs for account in accounts)
+    rows.append(("all", "", "", f"{networks:,}", f"{total:.0f}"))
+    return markdown(head, rows)
+
+
+def sentences(accounts: Sequence[Account]) -> str:
+    """Every published sentence with our verdict, and every headline under it."""
+    parts = []
+    for account in accounts:
+        about, judgement = account.about, account.judgement
+        rows = [_row(one) for one in judgement.statements if one.headline]
+        head = ("headline", "verdict", "value [95 %]", "published", "p (Holm)", "n")
+        parts.append(
+            f"## [{about.title}](claims/{about.id}.md)\n\n> {about.sentence}\n\n*{about.source}.* "
+            f"**{judgement.verdict.value.capitalize()}.** {judgement.sentence}\n\n{markdown(head, rows)}"
+        )
+    return "\n\n".join(parts)
+
+
+def plain(store: Store, name: str) -> Account | None:
+    """The account of a claim; None where there is none.
+
+    Raises ValueError where it was not made by a plain run, by one version on one machine.
+    """
+    account = store.account(name)
+    if account is None:
+        return None
+    made_by = {
+        (one.provenance.source, str(one.provenance.machine), str(one.provenance.packages))
+        for one in store.records(claim=name)
+        if one.key in account.keys
+    }
+    if dict(account.settings) != asdict(load(name).Settings()) or len(made_by) > 1:
+        raise ValueError(f"{name} was not made by a plain flyroom run, by one version on one machine; make another")
+    return account
+
+
 def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Fill the marked places of the documentation below `root`; 1 where the store has no verdict."""
+    """Fill the marked places of the documentation below `root`; 1 where the store has no plain verdict."""
     parser = argparse.ArgumentParser(description="Put the results of a store where the documentation shows them.")
     parser.add_argument("--store", type=Path, default=Path("flyroom-store"), help="directory of the store")
     store = parser.parse_args(words).store
-    with open_store(store, create=False) as opened:
-        account = opened.account(CLAIM)
-        made_by = {(one.source, str(one.machine), str(one.packages)) for one in opened.provenance(claim=CLAIM)}
-    if account is None:
-        print(f"{store} holds no verdict on {CLAIM}; flyroom run makes one", file=sys.stderr)
+    try:
+        with open_store(store, create=False) as opened:
+            found = {name: account for name in NAMES if (account := plain(opened, name)) is not None}
+    except ValueError as error:
+        print(f"{store}: {error}", file=sys.stderr)
         return 1
-    if dict(account.settings) != asdict(load(CLAIM).Settings()) or len(made_by) > 1:
-        print(
-            f"{store} was not made by a plain flyroom run, by one version on one machine; make another", file=sys.stderr
-        )
+    if not found:
+        print(f"{store} holds no verdict; flyroom run all makes them", file=sys.stderr)
         return 1
-    short = summary(account)
-    places = {
-        root / "README.md": short,
-        root / "docs" / "claims" / f"{CLAIM}.md": f"{short}\n\n{statements(account)}",
+    pages = {name: root / "docs" / "claims" / f"{name}.md" for name in found}
+    filled = {
+        page: fill(page.read_text("utf-8"), f"{summary(found[name])}\n\n{statements(found[name])}")
+        for name, page in pages.items()
     }
-    filled = {path: fill(path.read_text("utf-8"), results) for path, results in places.items()}  # all, or none
-    for path, text in filled.items():
-        path.write_text(text, "utf-8")
-    plot.save(next(iter(account.figures.values())), root / "docs" / f"{CLAIM}.svg")
-    print(short)
+    readme = (root / "README.md").read_text("utf-8")
+    if DEFAULT in found:
+        readme = fill(readme, summary(found[DEFAULT]))
+    if len(found) == len(NAMES):
+        accounts = list(found.values())
+        readme = fill(readme, gallery(accounts), "gallery")
+        whole = root / "docs" / "gallery.md"
+        filled[whole] = fill(whole.read_text("utf-8"), sentences(accounts), "gallery")
+    filled[root / "README.md"] = readme
+    for page, text in filled.items():  # all of them could be made
+        page.write_text(text, "utf-8")
+    if DEFAULT in found:
+        plot.save(next(iter(found[DEFAULT].figures.values())), root / "docs" / f"{DEFAULT}.svg")
+    print("\n".join(f"{account.judgement.verdict.value:10}  {name}" for name, account in found.items()))
     return 0
 
 

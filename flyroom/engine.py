@@ -37,7 +37,7 @@ def here(work: Work, cells: Iterable[Cell], *, ahead: bool = True) -> Outcomes:
     """
     every = list(cells)
     with ThreadPoolExecutor(1) as aside:
-        for cell, coming in zip(every, [*every[1:], None], strict=True):
+        for cell, coming in zip(every, [*every[1:], None], strict=False):
             compiling = None
             if ahead and coming is not None and coming.ahead and _kind(coming) != _kind(cell):
                 compiling = aside.submit(_compile, work, coming)

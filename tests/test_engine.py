@@ -162,6 +162,10 @@ def test_the_next_cell_is_compiled_ahead_and_gives_the_same_numbers(tmp_path):
     assert int(compiled) <= int(compiled_as_usual) - 2  # the second and the third program were there when wanted
 
 
+def test_no_cells_are_run_at_once():
+    assert list(engine.here(lambda cell: [], [])) == []
+
+
 def test_a_cell_that_fails_while_it_is_compiled_fails_in_its_turn():
     def work(cell):
         if cell.runs[0].settings["net"] == "b":
