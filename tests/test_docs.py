@@ -94,6 +94,11 @@ def test_the_page_that_says_everything_has_python():
     assert sum(block.words[0] == "python" for block in found) > 20
 
 
+def test_the_page_on_claims_shows_what_new_claim_writes():
+    first = next(block for block in blocks((ROOT / "docs/add-a-claim.md").read_text("utf-8")) if block.words)
+    assert first.text == (ROOT / "flyroom/claims/_skeleton.py").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "text",
     ["```python\n>>> 1 + 1\n3\n```\n", "```python\nassert 1 == 2\n```\n", "```python fresh\nraise OSError\n```\n"],
