@@ -67,7 +67,7 @@ def on_all_cores(claim: str, index: int, seconds: float, cores: list[int]) -> fl
 
 
 def ours(claim: str, index: int) -> dict:
-    """In a process of its own: a chunk of the slice's runs, its program compiled before, and how many runs there are."""
+    """In a process of its own: a chunk of the slice's runs, compiled before, and how many runs there are."""
     from flyroom import train
     from flyroom.claims import load
 

@@ -1,4 +1,4 @@
-"""Specifications hold the rows they were given, in the house style; files are what their suffix says."""
+"""The house style of every figure, and the files that figures become; each kind has tests of its own in plot/."""
 
 import itertools
 import json
@@ -6,9 +6,8 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flyroom import plot
 
@@ -24,44 +23,6 @@ MEANS = [
     {"net": "knn", "data": "plain", "value": 0.596},
 ]
 PUBLISHED = [{"net": "cnn", "data": "plain", "value": 0.94, "plus_minus": 0.02}]
-
-
-def rows(spec, part):
-    return [row for row in spec["data"]["values"] if row["part"] == part]
-
-
-def test_curves_draw_every_row_once_and_name_every_line():
-    spec = plot.curves(CURVES, title="Learning")
-    assert [{k: v for k, v in row.items() if k != "part"} for row in rows(spec, "line")] == CURVES
-    names = rows(spec, "name")
-    assert [(row["data"], row["net"], row["step"]) for row in names] == [
-        (panel, net, 200) for panel in ("plain", "shuffled") for net in ("linear", "cnn", "gru")
-    ]
-    assert names[2]["label_at"] - names[1]["label_at"] == pytest.approx(1 / 18)  # moved apart
-    assert names[0]["label_at"] == pytest.approx(0.302)  # left where it is
-    assert spec["facet"]["sort"] == ["plain", "shuffled"] and spec["columns"] == 2
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_labels_keep_their_order_their_distance_and_their_mean(places):
-    places = sorted(places)
-    moved = plot._apart(places, 0.1)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(moved))
-    assert sum(moved) == pytest.approx(sum(places), abs=1e-9)
-    if all(b - a >= 0.1 for a, b in itertools.pairwise(places)):
-        assert moved == pytest.approx(places)
-
-
-def test_finals_show_runs_means_and_published_figures():
-    spec = plot.finals(RUNS, MEANS, PUBLISHED)
-    assert [row["value"] for row in rows(spec, "one run")] == [row["value"] for row in RUNS]
-    (published,) = rows(spec, "published")
-    assert (published["low"], published["high"]) == pytest.approx((0.92, 0.96))
-    of_cnn, of_knn = rows(spec, "mean, 95 % interval")
-    assert (of_cnn["low"], of_cnn["high"]) == (0.91, 0.93) and of_knn["low"] is None
-    assert of_knn["lane"] == 0.0  # alone in its line
-    lanes = [row["lane"] for row in rows(spec, "one run")]
-    assert len(set(lanes)) == 5 and max(lanes) < published["lane"] and min(lanes) > of_cnn["lane"]
 
 
 def test_a_specification_is_plain_json_with_the_theme():
@@ -110,23 +71,53 @@ def test_text_and_lines_can_be_read(dark):
         assert contrast(colour, theme["background"]) >= 4.5
 
 
+def seen_by(colours, matrix):
+    """OKLab (Ottosson 2020) of colours, #rrggbb, after a matrix on linear sRGB."""
+    parts = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ np.array(matrix).T
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    lab = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return np.cbrt(np.clip(linear, 0, 1) @ cones.T) @ lab.T
+
+
+# Machado, Oliveira and Fernandes, IEEE TVCG 15(6), 2009, table 1: severity 1.
+EYES = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("eyes", EYES)
+def test_ten_colours_are_told_apart(dark, eyes):
+    theme = plot.theme(dark=dark)
+    ten = theme["range"]["ordinal"]
+    assert len(ten) == 10
+    assert all(contrast(colour, theme["background"]) >= 3 for colour in ten)
+    seen = seen_by(ten, EYES[eyes])
+    assert all(np.linalg.norm(one - other) >= 0.09 for one, other in itertools.combinations(seen, 2))
+
+
 def test_bad_suffix_names_the_allowed_ones(tmp_path):
     with pytest.raises(ValueError, match=r"'figure\.jpg' has no suffix .* \.svg, \.pdf, \.png, \.json"):
         plot.save(plot.curves(CURVES), tmp_path / "figure.jpg")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="'gif' is not a form of figure"):
         plot.render(plot.curves(CURVES), "gif")
-
-
-def test_bad_rows_are_named():
-    with pytest.raises(ValueError, match="a row without 'mean' cannot be drawn"):
-        plot.curves([{"net": "cnn", "data": "plain", "step": 0}])
-    with pytest.raises(ValueError, match="mean = nan cannot be drawn"):
-        plot.curves([{"net": "cnn", "data": "plain", "step": 0, "mean": float("nan")}])
-    with pytest.raises(ValueError, match="there is nothing to draw"):
-        plot.curves([])
-    with pytest.raises(ValueError, match="there is nothing to draw"):
-        plot.finals([], [])
 
 
 def test_the_bundle_needs_no_network():
