@@ -30,7 +30,13 @@ FAMILIES = {"data", "nets", "measure", "claims"}  # packages of leaves that neve
 # The staircase inside a family, from the top; "*" is every leaf that is not named, and private files are below all.
 # A family that is not here has leaves only.
 INNER: dict[str, tuple[set[str], ...]] = {
-    "nets": ({"files"}, {"spec"}, {"linear", "mlp", "conv", "gru", "quadratic"}, {"activations", "pooling"}),
+    "nets": (
+        {"files"},
+        {"spec"},
+        {"residual"},
+        {"linear", "mlp", "deep", "conv", "gru", "quadratic"},
+        {"activations", "pooling"},
+    ),
     "data": ({"archive", "views", "splits"}, {"*"}),
 }
 ONLY_IN = {"altair": "plot", "rich": "cli", "tyro": "cli"}  # third-party packages with one address
