@@ -3,9 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from tyro.conf import UseAppendAction, arg
 
@@ -52,9 +52,9 @@ def run(
     given = _assigned(set) | {name: value for name, value in (("runs", runs), ("net", net)) if value is not None}
     settings = [_settings(claim, given, quick=quick, faithful=faithful, alone=len(chosen) == 1) for claim in chosen]
     wanted = [claim.cells(setting) for claim, setting in zip(chosen, settings, strict=True)]
-    provenance = _provenance()
     judged, failed = [], []
-    with open_store(store, set_aside=set_aside) as opened, _place(scheduler) as place:
+    with open_store(store, set_aside=set_aside) as opened, _where(scheduler) as place:
+        provenance = _provenance(place.machines)
         for claim, setting, cells in zip(chosen, settings, wanted, strict=True):
             try:
                 account = _conduct(claim, setting, cells, opened, provenance, place, quiet=json)
@@ -120,7 +120,7 @@ def _settings(claim: Any, given: dict[str, Any], *, quick: bool, faithful: bool,
     return settings
 
 
-def _provenance() -> Any:
+def _provenance(machines: dict[str, Any]) -> Any:
     """What runs are made with: this machine, its devices, and the command as it can be pasted."""
     from dataclasses import replace
 
@@ -129,12 +129,21 @@ def _provenance() -> Any:
 
     found = machine.provenance(shlex.join(["flyroom", *sys.argv[1:]]))
     kinds = dict.fromkeys(f"{device.platform} {device.device_kind}" for device in devices())
-    return replace(found, machine={**found.machine, "devices": f"{len(devices())} x {', '.join(kinds)}"})
+    here = f"{len(devices())} x {', '.join(kinds)}"
+    return replace(found, machine={**found.machine, "devices": here, **machines})
+
+
+class Where(NamedTuple):
+    """Where cells run, how many networks a cell may have there, and what is to be noted of the machines."""
+
+    run: Any
+    width: Callable[[Any, Any], int]
+    machines: dict[str, Any]
 
 
 @contextmanager
-def _place(scheduler: str | None) -> Iterator[Any]:
-    """Where cells run, and how many networks a cell may have there: this process, or a cluster."""
+def _where(scheduler: str | None) -> Iterator[Where]:
+    """This process with all its devices, or a cluster."""
     if scheduler is None:
         from flyroom import engine
         from flyroom.cli._compiled import keep_compiled
@@ -142,19 +151,24 @@ def _place(scheduler: str | None) -> Iterator[Any]:
 
         keep_compiled()
         # One network a core; a GPU trains all of a cell at once.
-        yield engine.here, len(devices()) if devices()[0].platform == "cpu" else 1_000
+        width = len(devices()) if devices()[0].platform == "cpu" else 1_000
+        yield Where(engine.here, lambda claim, cells: width, {})
         return
+    from collections import Counter
+
     from flyroom import cluster
 
-    with cluster.connect(scheduler) as place:
-        yield place, place.width
+    with cluster.connect(scheduler) as there:
+        count = len(cluster.workers(there))
+        kinds = Counter(str(one.get("processor", "unknown")) for one in cluster.workers(there).values())
+        workers = ", ".join(f"{n} x {kind}" for kind, n in kinds.items())
+        yield Where(there, lambda claim, cells: cluster.width(claim, cells, count), {"workers": workers})
 
 
-def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any, place: Any, *, quiet: bool) -> Any:
+def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any, place: Where, *, quiet: bool) -> Any:
     from flyroom import engine
 
-    run_there, width = place
-    left = engine.pending(cells, store.missing, width)
+    left = engine.pending(cells, store.missing, place.width(claim, cells))
     total = sum(len(cell.runs) for cell in cells)
     to_run = sum(len(cell.runs) for cell in left)
     cost = sum((claim.cost(one) for cell in left for one in cell.runs), 0.0)
@@ -174,7 +188,7 @@ def _conduct(claim: Any, settings: Any, cells: Any, store: Any, provenance: Any,
                     say(f"{name}: {type(outcome).__name__}: {outcome}")
                 advance(len(cell.runs), sum(claim.cost(one) for one in cell.runs), name)
 
-            return engine.conduct(claim, settings, cells, left, store, provenance, finished, run_there)
+            return engine.conduct(claim, settings, cells, left, store, provenance, finished, place.run)
     except KeyboardInterrupt:
         there = total - len(store.missing([one for cell in cells for one in cell.runs]))
         raise KeyboardInterrupt(
