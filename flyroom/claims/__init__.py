@@ -24,7 +24,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-NAMES = ("spatial-prior", "lottery-ticket", "double-descent")
+NAMES = ("spatial-prior", "lottery-ticket", "double-descent", "human-ceiling", "building")
 DEFAULT = "spatial-prior"
 PARTS = ("ABOUT", "Settings", "cells", "run", "judge", "figure", "cost", "quick")
 
