@@ -289,7 +289,8 @@ def train_many(
     losses that are not finite; the others are untouched by it.
 
     A network's numbers depend on its own weights, batches and rate only: on a CPU they are the same bits whatever is
-    trained beside it, in whatever order and number. (Under `vmap`, on a GPU, they agree to rounding.)
+    trained beside it, in whatever order and number, for the losses and layers here. (Under `vmap`, on a GPU, they agree
+    to rounding; so they may for a loss of one's own that XLA fuses differently for one core and for two.)
 
     Raises ValueError for no networks, counts that do not match, batches outside the data, values that are not finite.
     """

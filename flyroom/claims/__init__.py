@@ -24,7 +24,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-NAMES = ("spatial-prior", "lottery-ticket", "double-descent", "human-ceiling", "building")
+NAMES = (
+    "spatial-prior",
+    "self-supervised",
+    "lottery-ticket",
+    "double-descent",
+    "tsne",
+    "human-ceiling",
+    "building",
+)
 DEFAULT = "spatial-prior"
 PARTS = ("ABOUT", "Settings", "cells", "run", "judge", "figure", "cost", "quick")
 
