@@ -1,5 +1,7 @@
 """A made-up account for the tests of the report: the shape of the first claim, with drawn numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from flyroom import plot, stats
@@ -91,6 +93,7 @@ def account(made, mark=""):
             "On MNIST-1D a linear classifier, an MLP, a GRU and a CNN are told apart by their accuracy." + mark,
             "Greydanus and Kobak (2020), Scaling down deep learning, Table 1" + mark,
             "linear 32 ± 1, MLP 68 ± 2, GRU 91 ± 2, CNN 94 ± 2" + mark, 90.0,
+            "3000 steps of 6000; at 6000 the order is the same." + mark,
         ),
         Judgement(
             "spatial-prior", 1, Verdict.undecided, "The order holds; the ratio of times is not resolved." + mark,
@@ -105,3 +108,41 @@ def account(made, mark=""):
         {"steps": 6000, "optimiser": "adam" + mark},
         tuple(f"{i:064x}" for i in range(len(made))),
     )  # fmt: skip
+
+
+ANIMATION = plot.animation(
+    [{"x": [0.0, 1.0, 2.0], "y": [[0.0, height, 0.0]]} for height in (1.0, -1.0, 0.5)], ["up", "down", "half"]
+)
+
+
+def scattered(points):
+    """A figure of many points, as some claims have."""
+    places = np.random.default_rng(0).normal(size=(points, 2)).tolist()
+    rows = [{"x": x, "y": y, "class": f"class {i % 3}", "data": "drawn"} for i, (x, y) in enumerate(places)]
+    return plot.scatter(rows)
+
+
+def shelf(made):
+    """Accounts of several claims, every verdict and kind of figure among them, as a gallery gets them."""
+    first = account(made)
+    pictures = list(first.figures.items())
+    kinds = {
+        "lottery": (Verdict.supported, "Sparse networks train as well as dense ones", [pictures[1]]),
+        "deep-double-descent": (Verdict.refuted, "Test error rises again where data are just fitted", []),
+        "moving-signals": (Verdict.supported, "A signal moves", [("From stage to stage.", ANIMATION), pictures[0]]),
+        "points": (Verdict.supported, "Thousands of points", [("Every one of them.", scattered(1500))]),
+    }
+    headline = replace(first.judgement.statements[0], evidence=Evidence.exact, published="0.27", headline=True)
+    made_up = [
+        replace(
+            first,
+            about=replace(first.about, id=name, title=title, sentence=f"{title}, whatever the seed.", shortened=""),
+            judgement=replace(
+                first.judgement, claim=name, verdict=verdict, sentence=f"So it is: {verdict.value}.", runs=12,
+                statements=(headline,) * (1 + place), wall_s=3.21, cpu_s=8000.0 * place,
+            ),
+            figures=dict(shown),
+        )
+        for place, (name, (verdict, title, shown)) in enumerate(kinds.items())
+    ]  # fmt: skip
+    return [first, *made_up]

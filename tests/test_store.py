@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyroom.records import About, Account, Evidence, Judgement, Provenance, Result, Run, Statement, Verdict
-from flyroom.store import FILE, _database, export, health, key, open_store
+from flyroom.store import FILE, _database, _form, export, health, key, open_store
 
 RUN = Run("spatial-prior", 1, {"net": "mlp", "rate": 0.01}, 3, {"name": "mnist1d", "seed": 42})
 MADE = Provenance("0.1.0", "ab12", {"jax": "0.10"}, {"cores": 2}, "flyroom run", "2026-11-21T06:00:00+00:00")
@@ -229,6 +229,12 @@ def account_of(claim: str, value: float, **figures) -> Account:
     return Account(about, judgement, figures, MADE, {"runs": 10}, ("k1", "k2"))
 
 
+def under(settings: dict, runs: int, version: int = 1, claim: str = "pooling") -> Account:
+    one = account_of(claim, runs / 100)
+    judgement = replace(one.judgement, runs=runs, version=version)
+    return replace(one, judgement=judgement, settings=settings)
+
+
 def test_the_latest_account_of_each_claim_is_kept(tmp_path):
     with open_store(tmp_path) as store:
         assert store.account("pooling") is None
@@ -247,6 +253,63 @@ def test_the_latest_account_of_each_claim_is_kept(tmp_path):
         assert [account.about.id for account in store.accounts()] == ["length", "pooling"]
 
 
+def test_figures_keep_their_order(tmp_path):
+    with open_store(tmp_path) as store:
+        store.keep(account_of("pooling", 0.1, second={"b": 1}, first="<svg/>", third={}))
+        stored = store.account("pooling")
+    assert stored is not None and list(stored.figures.items()) == [
+        ("second", {"b": 1}),
+        ("first", "<svg/>"),
+        ("third", {}),
+    ]
+
+
+def test_a_short_run_does_not_take_the_place_of_a_long_one(tmp_path):
+    full, short, other = under({"runs": 10}, 80), under({"runs": 2}, 16), under({"runs": 3}, 24, claim="length")
+    with open_store(tmp_path) as store:
+        for one in (full, other, short):
+            store.keep(one)
+        assert store.account("pooling") == full
+        assert store.accounts() == [other, full]
+        assert store.accounts(every=True) == [other, full, short]
+        again = under({"runs": 2}, 17)
+        store.keep(again)  # the same settings: in place of the one before
+        assert store.accounts(every=True) == [other, full, again]
+
+
+def test_of_a_claims_accounts_the_newest_version_counts_then_the_runs_then_what_was_kept_last(tmp_path):
+    first, second, third = (under({"lr": lr}, 80) for lr in (0.1, 0.2, 0.3))
+    newer = under({"lr": 0.4}, 8, version=2)
+    with open_store(tmp_path) as store:
+        for one in (first, second, third):
+            store.keep(one)
+            assert store.account("pooling") == one
+        store.keep(first)
+        assert store.accounts(every=True) == [first, third, second]
+        store.keep(newer)
+        assert store.account("pooling") == newer
+        assert store.accounts(every=True) == [newer, first, third, second]
+
+
+@pytest.mark.parametrize("settings", [{}, {"b": [1, {"ü": None}], "a": 'q"\\\n'}, {"x": 1e-300, "y": math.inf}])
+def test_settings_that_are_alike_are_one_pair_whatever_their_order(tmp_path, settings):
+    with open_store(tmp_path) as store:
+        store.keep(under(settings, 1))
+        store.keep(under(dict(reversed(settings.items())), 2))
+        store.keep(under({**settings, "more": 1}, 1))
+        assert [one.judgement.runs for one in store.accounts(every=True)] == [2, 1]
+
+
+def test_an_account_of_another_form_hides_no_good_one(tmp_path):
+    with open_store(tmp_path) as store:
+        store.keep(under({"runs": 1}, 5))
+        strange = _form.sealed({"settings": {}, "judgement": "none"}, "pooling")
+        store._connection.execute("INSERT INTO accounts (claim, record, digest) VALUES ('pooling', ?, ?)", strange)
+        assert store.account("pooling") == under({"runs": 1}, 5)
+        with pytest.raises(ValueError, match=r"the account of 'pooling' in .* has another form .* flyroom run pooling"):
+            store.accounts(every=True)
+
+
 def test_a_figure_that_is_not_json_is_refused_and_the_old_account_stays(tmp_path):
     with open_store(tmp_path) as store:
         store.keep(account_of("pooling", 0.1))
@@ -258,17 +321,63 @@ def test_a_figure_that_is_not_json_is_refused_and_the_old_account_stays(tmp_path
 # Schemas
 
 
+def as_of_schema_1(directory, *accounts: Account) -> None:
+    """A store as the first version made it: one account a claim, whatever the settings."""
+    with sqlite3.connect(directory / FILE) as made:
+        for statement in _database.STEPS[0]:
+            made.execute(statement)
+        made.execute(f"PRAGMA application_id = {_database.APPLICATION}")
+        made.execute("PRAGMA user_version = 1")
+        for one in accounts:
+            tree = {**_form.account_to_json(one), "figures": dict(one.figures)}
+            row = (one.about.id, *_form.sealed(tree, one.about.id))
+            made.execute("INSERT INTO accounts VALUES (?, ?, ?)", row)
+    made.close()
+
+
+def test_the_accounts_of_schema_1_are_kept_under_their_settings(tmp_path):
+    old, length = under({"runs": 10}, 80), under({"runs": 3}, 24, claim="length")
+    old = replace(old, figures={"curve": {"data": [1]}})
+    as_of_schema_1(tmp_path, old, length)
+    with open_store(tmp_path) as store:
+        assert store.accounts(every=True) == [length, old]
+        again, short = under({"runs": 10}, 81), under({"runs": 2}, 16)
+        store.keep(again)
+        store.keep(short)
+        assert store.accounts(every=True) == [length, again, short]
+    state = health(tmp_path)
+    assert (state["schema"], state["integrity"], state["accounts"]) == (2, "ok", 3)
+
+
+@pytest.mark.parametrize(
+    "change", ["record = replace(record, '80', '99')", "record = '{'", "claim = 'length'", "digest = ''"]
+)
+def test_an_account_that_was_changed_is_not_migrated(tmp_path, change):
+    as_of_schema_1(tmp_path, under({"runs": 10}, 80))
+    with sqlite3.connect(tmp_path / FILE) as changer:
+        changer.execute(f"UPDATE accounts SET {change}")
+    changer.close()
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(_database.Damaged, match="is not what was written"):
+        open_store(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+    with open_store(tmp_path, set_aside=True) as store:
+        assert store.accounts() == []
+    assert list(tmp_path.glob(f"{FILE}.set-aside-*"))
+
+
 def test_an_older_schema_is_migrated_with_all_that_is_in_it(tmp_path, monkeypatch):
     with open_store(tmp_path) as store:
         store.add([result_of(1)], MADE)
+    newest = len(_database.STEPS)
     steps = (*_database.STEPS, ("ALTER TABLE results ADD COLUMN note TEXT", "UPDATE results SET note = 'old'"))
     monkeypatch.setattr(_database, "STEPS", steps)
     with open_store(tmp_path) as store:
         assert store.results() == [result_of(1)]
         assert store._rows("SELECT note FROM results") == [("old",)]
-    assert health(tmp_path)["schema"] == 2
+    assert health(tmp_path)["schema"] == newest + 1
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"has schema 2, made by a newer flyroom; this one knows up to 1. Update"):
+    with pytest.raises(ValueError, match=rf"schema {newest + 1}, made by a newer .* knows up to {newest}. Update"):
         open_store(tmp_path)
 
 
@@ -294,7 +403,9 @@ def test_health_of_a_good_store(tmp_path):
         store.keep(account_of("pooling", 0.1))
         open_one = health(tmp_path)
     report = health(tmp_path)
-    assert report["ok"] and report["integrity"] == "ok" and report["exists"] and report["schema"] == 1
+    assert (
+        report["ok"] and report["integrity"] == "ok" and report["exists"] and report["schema"] == len(_database.STEPS)
+    )
     assert report["results"] == open_one["results"] == {"spatial-prior": 2}
     assert (report["accounts"], report["arrays"]) == (1, 1)
     assert report["missing"] == report["damaged"] == report["unreferenced"] == report["temporary"] == []

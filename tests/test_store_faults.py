@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +96,14 @@ def acknowledged(output: str) -> list[tuple[int, int]]:
 def test_nothing_that_was_acknowledged_is_lost_to_kill_9(tmp_path):
     generator = random.Random(7)
     done: set[int] = set()
-    for _ in range(6):
+    for cells in range(6):  # that are stored before it is killed, however slow the machine is
         first = max(done, default=-1) + 1
         process = worker(tmp_path, first, 100_000)
         assert process.stdout is not None and process.stdout.readline() == "open\n"
+        told = "".join(process.stdout.readline() for _ in range(cells))
         time.sleep(generator.uniform(0.0, 0.15))
         process.send_signal(signal.SIGKILL)
-        done |= {number for number, _ in acknowledged(process.communicate()[0])}
+        done |= {number for number, _ in acknowledged(told + process.communicate()[0])}
         with open_store(tmp_path) as store:
             results = store.results(arrays=True)
             assert_true(results)
@@ -149,6 +151,47 @@ def test_a_cell_is_whole_or_absent_whichever_statement_is_the_last(tmp_path):
             assert len(store._rows("SELECT * FROM provenance")) == (number == 7)
             assert store.add(cell_of(0), MADE) == (0 if number == 7 else CELL)
             assert_true(store.results(arrays=True))
+
+
+KEPT_OR_KILLED = """
+    import os, signal, sqlite3, sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_store import as_of_schema_1, under
+    from flyroom.store import open_store
+    for number in range(11):
+        directory = Path(sys.argv[1], str(number))
+        directory.mkdir()
+        as_of_schema_1(directory, under({{"runs": 10}}, 80))
+        if (child := os.fork()) == 0:
+            statements, connect = iter(range(number)), sqlite3.connect
+            die = lambda: next(statements, None) is not None or os.kill(os.getpid(), signal.SIGKILL)
+            def traced(*given, **named):
+                made = connect(*given, **named)
+                made.set_trace_callback(lambda text: text.startswith(("SELECT", "PRAGMA", "--")) or die())
+                return made
+            sqlite3.connect = traced
+            open_store(directory).keep(under({{"runs": 10}}, 81))
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
+def test_an_account_is_whole_or_as_before_whichever_statement_is_the_last(tmp_path):
+    # BEGIN, five statements and COMMIT migrate; BEGIN, INSERT and COMMIT keep. Killed as each begins, then not at all.
+    done = in_a_process(KEPT_OR_KILLED, tmp_path)
+    assert done.stdout.split() == [str(signal.SIGKILL.value)] * 10 + ["0"], done.stderr
+    for number in range(11):
+        with closing(sqlite3.connect(tmp_path / str(number) / FILE)) as left:
+            schema = left.execute("PRAGMA user_version").fetchone()[0]
+            tables = {name for (name,) in left.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert schema == (2 if number > 6 else 1)
+        assert tables == {"provenance", "results", "accounts"}
+        with open_store(tmp_path / str(number)) as store:
+            (one,) = store.accounts(every=True)
+            assert one.judgement.runs == (81 if number == 10 else 80)
+        assert health(tmp_path / str(number))["ok"]
 
 
 def test_a_process_killed_while_it_makes_the_store_leaves_one_that_opens(tmp_path):

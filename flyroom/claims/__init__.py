@@ -29,6 +29,8 @@ NAMES = (
     "self-supervised",
     "lottery-ticket",
     "double-descent",
+    "meta-learning-rate",
+    "meta-activation",
     "tsne",
     "human-ceiling",
     "building",

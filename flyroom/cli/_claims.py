@@ -39,20 +39,9 @@ def report(claims: Claims = (), *, store: StorePath = DEFAULT_STORE, out: PathOr
     from flyroom import report as pages
     from flyroom.store import open_store
 
-    directory = out or store / "pages"
     with open_store(store, create=False) as opened:
-        accounts = [one for one in opened.accounts() if not claims or one.about.id in claims]
-        missing = set(claims) - {one.about.id for one in accounts}
-        if missing or not accounts:
-            wanted = ", ".join(sorted(missing)) or "any claim"
-            raise ValueError(f"{store} holds no verdict on {wanted}; flyroom run makes one")
-        directory.mkdir(parents=True, exist_ok=True)
-        for account in accounts:
-            results = [record for record in opened.records(claim=account.about.id) if record.key in account.keys]
-            found = [record.result for record in results]
-            page = pages.page(account, found, opened.provenance([one.run for one in found]))
-            print(pages.write(page, directory / pages.filename(account)))
-        print(pages.write(pages.gallery(accounts), directory / "index.html"))
+        for path in pages.publish(opened, out or store / "pages", claims):
+            print(path)
     return 0
 
 

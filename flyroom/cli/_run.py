@@ -64,17 +64,16 @@ def run(
                 say(f"{claim.ABOUT.id}: {error}")
                 failed.append(claim.ABOUT.id)
                 continue
-            keyed = [one for cell in cells for one in cell.runs]
-            page = store / "pages" / report.filename(account)
-            page.parent.mkdir(parents=True, exist_ok=True)
-            report.write(report.page(account, opened.results(keyed), opened.provenance(keyed)), page)
-            judged.append((account, page))
+            judged.append(account)
+            page = report.publish_claim(opened, store / "pages", account.about.id)
             if not json:
                 show(account, page)
+        if judged:
+            report.publish_index(opened, store / "pages")
     if json:
-        print_json({"claims": [contract(account) for account, _ in judged], "store": str(store)})
+        print_json({"claims": [contract(account) for account in judged], "store": str(store)})
     elif len(chosen) > 1:
-        _sum_up([account for account, _ in judged], failed, store)
+        _sum_up(judged, failed, store)
     return 1 if failed else 0
 
 
@@ -217,4 +216,4 @@ def _sum_up(accounts: list[Any], failed: list[str], store: Any) -> None:
     for name in failed:
         print(f"{'failed':10}  {name}")
     wall = sum(account.judgement.wall_s for account in accounts)
-    print(f"{len(accounts)} claims, {duration(wall)} in all; flyroom report --store {store} makes the gallery")
+    print(f"{len(accounts)} claims, {duration(wall)} in all; gallery: {store / 'pages' / 'index.html'}")

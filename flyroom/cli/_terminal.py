@@ -48,7 +48,7 @@ def progress(name: str, runs: int, cost: float) -> Iterator[Callable[[int, float
         def tell(count: int, weight: float, label: str) -> None:
             nonlocal done
             done += count
-            say(f"{name}: {done} of {runs} ({label})")
+            say(f"{name}: {done} of {runs}" + (f" ({label})" if label else ""))
 
         yield tell
         return

@@ -6,7 +6,8 @@
 
 A result is stored under the digest of the run that made it (`key`), so a store knows what is missing, and
 asking for more seeds trains only the new ones. A cell is added in one transaction after its arrays are on
-the disk: a process that is killed at any instant leaves whole cells or nothing of them. One process is
+the disk: a process that is killed at any instant leaves whole cells or nothing of them. A claim has one account for
+each of its settings, so that a short run does not take the place of a long one. One process is
 expected to write; two at once wait for each other, and the first to add a run wins.
 
 Every row carries a digest of its content, because SQLite has no checksums: a damaged file gives an error,

@@ -26,6 +26,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX results_of_claim ON results (claim, version)",
         "CREATE TABLE accounts (claim TEXT PRIMARY KEY, record TEXT NOT NULL, digest TEXT NOT NULL)",
     ),
+    (  # one account for each pair of a claim and its settings; a higher id was kept later
+        "ALTER TABLE accounts RENAME TO accounts_of_schema_1",
+        "CREATE TABLE accounts"
+        " (id INTEGER PRIMARY KEY, claim TEXT NOT NULL, record TEXT NOT NULL, digest TEXT NOT NULL)",
+        "INSERT INTO accounts (claim, record, digest) SELECT claim, record, digest FROM accounts_of_schema_1",
+        "DROP TABLE accounts_of_schema_1",
+        "CREATE UNIQUE INDEX accounts_of_settings ON accounts (claim, json_extract(record, '$.settings'))",
+    ),
 )
 
 # Records are read as bytes: their digest is checked before they are believed to be text.
@@ -92,6 +100,10 @@ def faults(connection: sqlite3.Connection, path: Path, thorough: bool) -> Iterat
     yield from _changed(rows, path, "result")
     makers = connection.execute("SELECT digest, CAST(record AS BLOB) FROM provenance")
     yield from _changed(((digest, (text, digest), ()) for digest, text in makers), path, "provenance")
+    yield from _changed_accounts(connection, path)
+
+
+def _changed_accounts(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     accounts = connection.execute(SELECT_ACCOUNTS)
     yield from _changed(((row[0], row[1:], row[:1]) for row in accounts), path, "account")
 
@@ -113,6 +125,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, writable: bool) -> None
     with transaction(connection):
         # Another process may have done it while this one waited.
         schema = recognise(connection, path)
+        # What cannot be believed cannot be rewritten either: accounts are read by the step from schema 1.
+        if schema and (fault := next(_changed_accounts(connection, path), None)):
+            raise damaged(path, fault)
         for step in STEPS[schema:]:
             for statement in step:
                 connection.execute(statement)
@@ -169,6 +184,8 @@ def explained(path: Path) -> Iterator[None]:
         if explanation is None:
             raise
         raise explanation from error
+    except UnicodeDecodeError as error:  # SQLite's own message quotes a name from the file
+        raise damaged(path, str(error)) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _full(path, str(error)) from error

@@ -156,13 +156,25 @@ def damaged(path: Path, detail: str) -> Damaged:
 
 
 def account_to_json(account: Account) -> Json:
-    """An account in plain values, NumPy's scalars among them."""
-    return portable(msgspec.to_builtins(account, enc_hook=_unboxed))
+    """An account in plain values, NumPy's scalars among them. Figures are pairs, since they have an order."""
+    tree = msgspec.to_builtins(account, enc_hook=_unboxed)
+    return portable({**tree, "figures": list(tree["figures"].items())})
 
 
 def account_from_json(tree: Json) -> Account:
-    """The account again, its verdicts and tuples restored."""
+    """The account again, its verdicts and tuples restored. Accounts of schema 1 have their figures by name."""
+    match tree:
+        case {"figures": list(pairs)}:
+            tree = {**tree, "figures": dict(msgspec.convert(pairs, list[tuple[str, Json]]))}
     return msgspec.convert(tree, Account)
+
+
+def weight(tree: Json) -> tuple[int, int]:
+    """What an account rests on: its claim's version, then its runs. One of another form weighs nothing."""
+    match tree:
+        case {"judgement": {"version": int(version), "runs": int(runs)}}:
+            return version, runs
+    return -1, -1
 
 
 def _unboxed(value: Any) -> Json:

@@ -20,10 +20,11 @@ def health(directory: str | Path) -> dict[str, Json]:
     """Examine a store, every byte of it, without creating or changing anything.
 
     Returns `path`; `exists`; `bytes` (the file, its log and the arrays); `schema`; `integrity` ("ok", or
-    what is wrong); `results` by claim; `accounts`; of the files with arrays, `arrays` (how many), `missing`,
-    `damaged`, `unreferenced` (a process was killed between them and the results that they belong to;
-    harmless); `temporary` (half-written files, removed when the store is opened an hour later); `set_aside`
-    (damaged files of former times); and `ok`: nothing is wrong that could lose a result.
+    what is wrong); `results` by claim; `accounts` (one for each of a claim's settings); of the files with
+    arrays, `arrays` (how many), `missing`, `damaged`, `unreferenced` (a process was killed between them and
+    the results that they belong to; harmless); `temporary` (half-written files, removed when the store is
+    opened an hour later); `set_aside` (damaged files of former times); and `ok`: nothing is wrong that could
+    lose a result.
     """
     directory = Path(directory)
     path = directory / _database.FILE

@@ -171,7 +171,7 @@ class Store:
         return sorted(distinct.values(), key=lambda made: made.started)
 
     def keep(self, account: Account) -> None:
-        """Keep the account of a claim, in place of the one before.
+        """Keep the account of a claim under its settings, in place of the one before of the same settings.
 
         Raises:
             TypeError: a figure or a setting that is not plain JSON.
@@ -180,33 +180,43 @@ class Store:
         claim = account.about.id
         row = (claim, *_form.sealed(_form.account_to_json(account), claim))
         with _database.explained(self.path), _database.transaction(self._connection) as connection:
-            connection.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO accounts (claim, record, digest) VALUES (?, ?, ?)", row)
 
     def account(self, claim: str) -> Account | None:
-        """The latest account of a claim; None where it was never judged."""
-        return next(iter(self._accounts(claim)), None)
+        """The account of a claim that says most: of its newest version the one that rests on the most runs, and
+        of equals the one kept last. None where the claim was never judged.
+        """
+        return next(iter(self._accounts(claim, every=False)), None)
 
-    def accounts(self) -> list[Account]:
-        """The latest account of every claim that was judged, by name."""
-        return self._accounts(None)
+    def accounts(self, *, every: bool = False) -> list[Account]:
+        """`account` of every claim that was judged, by name. With `every`, each claim's accounts under all settings,
+        the one that `account` gives first.
+        """
+        return self._accounts(None, every)
 
     def counts(self) -> dict[str, int]:
         """How many results there are of each claim, all its versions together."""
         return dict(self._rows("SELECT claim, COUNT(*) FROM results GROUP BY claim ORDER BY claim"))
 
-    def _accounts(self, claim: str | None) -> list[Account]:
-        where = " WHERE ?1 IS NULL OR claim = ?1 ORDER BY claim"
-        accounts = []
+    def _accounts(self, claim: str | None, every: bool) -> list[Account]:
+        where = " WHERE ?1 IS NULL OR claim = ?1 ORDER BY claim, id DESC"
+        found: dict[str, list[Any]] = {}
         for name, record, digest in self._rows(_database.SELECT_ACCOUNTS + where, claim):
-            tree = _form.opened(record, digest, self.path, name)
-            try:
-                accounts.append(_form.account_from_json(tree))
-            except msgspec.ValidationError as error:
-                raise ValueError(
-                    f"the account of {name!r} in {self.path} has another form than this flyroom writes"
-                    f" ({error}); judge the claim again, its results are kept: flyroom run {name}"
-                ) from error
-        return accounts
+            found.setdefault(name, []).append(_form.opened(record, digest, self.path, name))
+        chosen = []
+        for name, trees in found.items():
+            trees.sort(key=_form.weight, reverse=True)  # stable: of equals the one kept last stays first
+            chosen += [self._account(name, tree) for tree in (trees if every else trees[:1])]
+        return chosen
+
+    def _account(self, name: str, tree: Json) -> Account:
+        try:
+            return _form.account_from_json(tree)
+        except msgspec.ValidationError as error:
+            raise ValueError(
+                f"the account of {name!r} in {self.path} has another form than this flyroom writes"
+                f" ({error}); judge the claim again under the same settings, its results are kept: flyroom run {name}"
+            ) from error
 
     def _there(self, names: Iterable[str]) -> set[str]:
         query = "SELECT key FROM results WHERE key IN (SELECT value FROM json_each(?))"

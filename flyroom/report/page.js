@@ -1,5 +1,5 @@
 // The figures come alive, and tables can be sorted. Without this script the page shows the same figures, still.
-const themes = JSON.parse(document.getElementById("themes").textContent);
+const themes = JSON.parse(document.getElementById("themes")?.textContent ?? "{}"); // none where no figure is a specification
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const figures = [...document.querySelectorAll("figure[data-name]")];
 const narrow = () => document.documentElement.clientWidth < 720;
