@@ -1,7 +1,6 @@
 """From stored results of the claim on a learned activation to its statements, its table and its figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -92,13 +91,13 @@ def _orders(results: Sequence[Result]) -> list[Statement]:
     ]
     gain = stats.mean_interval(np.subtract(learned, _values(results, "relu", "test_accuracy")))
     loss, other = (_values(results, name, "mean_loss") for name in ("learned", "relu"))
-    faster = difference("loss-below-relu", "Its mean training loss is below ReLU's", stats.judge_order(loss, other))
+    order = stats.judge_order(loss, other)
     own, first = (_values(results, "learned", value) for value in ("own_first_accuracy", "first_accuracy"))
     lost = stats.mean_interval(np.subtract(own, first))
     return [
         *found,
         within("five-points", "By 5 points or more above ReLU", gain, low=FIVE, headline=True, published="> 5 %"),
-        replace(faster, unit="nats", headline=True),
+        difference("loss-below-relu", "Its mean training loss is below ReLU's", order, unit="nats", headline=True),
         within("not-only-its-own", "Fresh first weights cost it < 5 points", lost, high=FIVE),
     ]
 
@@ -174,8 +173,8 @@ def _transfer(results: Sequence[Result]) -> list[Statement]:
     found = []
     for (value, rival), order in zip(places, stats.judge_orders(pairs), strict=True):
         where, what, _ = TRANSFERS[value]
-        statement = difference(f"{value}-{rival}".replace("_", "-"), f"In {where} it beats {LABELS[rival]}", order)
-        found.append(replace(statement, unit="nats") if what == "loss" else statement)
+        name, unit = f"{value}-{rival}".replace("_", "-"), "nats" if what == "loss" else "accuracy"
+        found.append(difference(name, f"In {where} it beats {LABELS[rival]}", order, unit=unit))
     return found
 
 

@@ -11,7 +11,13 @@ from flyroom.records import Evidence, Json, Measurement, Result, Statement, Verd
 
 
 def difference(
-    name: str, sentence: str, order: stats.Order, *, headline: bool = False, published: str = ""
+    name: str,
+    sentence: str,
+    order: stats.Order,
+    *,
+    unit: str = "accuracy",
+    headline: bool = False,
+    published: str = "",
 ) -> Statement:
     """ "Low is below high", as `stats.judge_orders` found it; the value is high - low."""
     found = order.difference
@@ -25,7 +31,7 @@ def difference(
         evidence=found.evidence,
         n=found.n,
         p=order.p,
-        unit="accuracy",
+        unit=unit,
         headline=headline,
     )
 
@@ -82,7 +88,9 @@ def unmeasured(name: str, sentence: str, published: str = "") -> Statement:
 
 
 def percent(mean: float, plus_minus: float) -> str:
-    """A published figure in per cent as text: 68 ± 2."""
+    """A published figure in per cent as text: 68 ± 2, or 54.1 where it was printed without a spread."""
+    if plus_minus == 0:
+        return f"{100 * mean:.1f}"
     return f"{100 * mean:.0f} ± {100 * plus_minus:.0f}"
 
 

@@ -386,7 +386,7 @@ def _as_published(results: Sequence[Result], every: Sequence[Sweep]) -> list[Sta
                     known[size] / 100,
                     0.0,
                 )
-                statements.append(replace(found, published=f"{known[size]:.1f} %"))
+                statements.append(found)
     return statements
 
 

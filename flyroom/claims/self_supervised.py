@@ -20,7 +20,7 @@ import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -272,10 +272,8 @@ def _against_published(results: Sequence[Result]) -> list[Statement]:
     statements = []
     for what, variant, value, published in rows:
         name = f"published-{variant}-{what}".lower().replace(" ", "-")
-        made = against_published(
-            name, f"{variant}, {what}: as published", _by_seed(results, variant, value), published, 0.0
-        )
-        statements.append(replace(made, published=f"{100 * published:.1f} %"))
+        sentence = f"{variant}, {what}: as published"
+        statements.append(against_published(name, sentence, _by_seed(results, variant, value), published, 0.0))
     return statements
 
 

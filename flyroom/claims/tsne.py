@@ -21,7 +21,7 @@ examples (a run that only took the time had shown 2.52).
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -257,7 +257,7 @@ def _orders(results: Sequence[Result], settings: Settings) -> list[Statement]:
     silhouettes, votes = stats.judge_orders([(low, high) for low, high in pairs])
     name = "Same size, {}: MNIST-1D below digits"
     return [
-        replace(difference("matched-silhouette", name.format("silhouette"), silhouettes, headline=True), unit=""),
+        difference("matched-silhouette", name.format("silhouette"), silhouettes, unit="", headline=True),
         difference("matched-votes", name.format("votes"), votes, headline=True),
     ]
 
@@ -279,7 +279,7 @@ def _further(results: Sequence[Result], settings: Settings) -> list[Statement]:
     return [
         difference("map-loses", "MNIST-1D: votes are worse than in pixels", lost),
         difference("fragments", "Classes 0, 3, 6 are right more often", fragments),
-        replace(difference("rim", "Classes 0, 3, 6 lie further out", rim), unit="times the mean radius"),
+        difference("rim", "Classes 0, 3, 6 lie further out", rim, unit="times the mean radius"),
     ]
 
 

@@ -180,15 +180,16 @@ def _tooltip(fields: _Fields) -> list[Any]:
     return [*shown, *between]
 
 
-def _between(chart: Any, fields: _Fields, floor: float | None) -> tuple[Any, Any]:
+def _between(chart: Any, fields: _Fields, floor: float | None, scale: Any) -> tuple[Any, Any]:
     """A chart that has the rows with an interval, and where theirs start: at the bottom of the axis if below it."""
     import altair as alt
 
     low, high = (f"datum[{name!r}]" for name in (fields.low, fields.high))
     known = chart.transform_filter(f"isValid({low}) && isValid({high})")
     if floor is None:
-        return known, alt.Y(f"{fields.low}:Q", title=fields.y_title)
-    return known.transform_calculate(from_here=f"max({low}, {floor!r})"), alt.Y("from_here:Q", title=fields.y_title)
+        return known, alt.Y(f"{fields.low}:Q", title=fields.y_title, scale=scale)
+    start = alt.Y("from_here:Q", title=fields.y_title, scale=scale)
+    return known.transform_calculate(from_here=f"max({low}, {floor!r})"), start
 
 
 def _lines(
@@ -199,7 +200,7 @@ def _lines(
 
     across, up = axes
     base = alt.Chart().encode(x=across, color=_colour(fields, groups)).transform_filter("datum.part === 'line'")
-    known, start = _between(base, fields, floor)
+    known, start = _between(base, fields, floor, up["scale"])
     band = known.mark_area(opacity=0.22, clip=clip).encode(y=start, y2=f"{fields.high}:Q")
     line = base.mark_line(strokeWidth=2, strokeJoin="round", clip=clip).encode(y=up)
     measured = [base.mark_point(size=26, filled=True, opacity=1, clip=clip).encode(y=up)] if points else []
@@ -226,7 +227,7 @@ def _published_marks(fields: _Fields, groups: Sequence[Json], axes: Any, floor: 
         scale=alt.Scale(domain=[PUBLISHED], range=["diamond"]),
         legend=alt.Legend(symbolStrokeColor="#888888", symbolFillColor="#888888"),
     )
-    known, start = _between(base, fields, floor)
+    known, start = _between(base, fields, floor, up["scale"])
     whisker = known.mark_rule(strokeWidth=1.5).encode(y=start, y2=f"{fields.high}:Q")
     tooltip = [alt.Tooltip("part:N", title="value"), *_tooltip(fields)]
     diamond = base.mark_point(size=120, filled=True, opacity=1, style="published").encode(
