@@ -97,6 +97,7 @@ def measure() -> dict[str, float]:
         found["busy"] = sum(one.wall_s for one in done) / (WORKERS * wall)
         memory = memory_mb()
         found["driver_mb"], found["worker_mb"] = memory[0], statistics.mean(sorted(memory[1:])[-WORKERS:])
+    list(engine.here(training, work[:1]))  # compiles
     start = time.perf_counter()
     list(engine.here(training, work[:5]))
     found["here_cell_s"] = (time.perf_counter() - start) / 5

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from types import ModuleType
 from typing import Any
 
-from flyroom import train
+from flyroom import machine, train
 from flyroom.records import Account, Cell, Provenance, Result, Run
 from flyroom.store import Store, key
 
@@ -25,7 +25,8 @@ def timed(work: Work, cell: Cell) -> list[Result]:
     """Do one cell's work; each result gets its share of the wall time and of the processor time."""
     wall, cpu = time.perf_counter(), time.process_time()
     results = work(cell)
-    wall, cpu = (time.perf_counter() - wall) / len(results), (time.process_time() - cpu) / len(results)
+    count = max(1, len(results))
+    wall, cpu = (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
     return [replace(result, wall_s=wall, cpu_s=cpu) for result in results]
 
 
@@ -88,7 +89,7 @@ def conduct(
     `finished` is told each cell's outcome; `place` is where cells run. Raises RuntimeError, after everything else has
     run and is stored, if a cell failed (a claim is not judged on a part) or if the claim cannot judge what is there.
     """
-    train.require_usual_numbers()
+    machine.require_usual_numbers()
     failures = []
     for cell, outcome in place(lambda cell: claim.run(cell, settings), left):
         if isinstance(outcome, Exception):
@@ -103,6 +104,11 @@ def conduct(
             f"{len(failures)} of {len(left)} cells failed, so it is not judged ({first}){stored}"
         ) from failures[0]
     runs = [run for cell in cells for run in cell.runs]
+    if lost := store.missing(runs):
+        raise RuntimeError(
+            f"run() left no result for {len(lost)} of {len(runs)} runs, so it is not judged; it returns one for each "
+            "run of its cell, for a network that diverged too"
+        )
     results = store.results(runs)
     try:
         judgement = claim.judge(results, settings)

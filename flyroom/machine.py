@@ -73,6 +73,26 @@ def machine() -> dict[str, Json]:
     }
 
 
+def require_usual_numbers() -> None:
+    """Raise ValueError unless JAX computes in float32 and draws with threefry, as stored numbers of claims do.
+
+    Neither setting is in a run's key, so that under another one different numbers would be stored under the same name.
+    """
+    import jax
+
+    usual_numbers = {
+        "jax_enable_x64": False,
+        "jax_default_prng_impl": "threefry2x32",
+        "jax_threefry_partitionable": True,
+        "jax_random_seed_offset": 0,
+        "jax_default_matmul_precision": None,
+    }
+    for name, usual in usual_numbers.items():
+        found = jax.config.values.get(name, usual)
+        if found != usual:
+            raise ValueError(f"JAX is set to {name} = {found}; claims are run with {usual}: unset {name.upper()}")
+
+
 def _processor() -> str:
     # platform.processor() is empty or only "arm" on most systems, so each is asked in its own way.
     if platform.system() == "Linux":

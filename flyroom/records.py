@@ -94,7 +94,8 @@ class Cell:
 class Result:
     """What one run left: named numbers, named curves (lists), and arrays too large for a row of a table.
 
-    `wall_s` is the run's share of its cell's wall time; `cpu_s` its share of processor time, all cores summed.
+    `wall_s` is the run's share of its cell's wall time; `cpu_s` its share of the process's time on all cores meanwhile,
+    what was compiled for the next cell included.
     """
 
     run: Run

@@ -193,17 +193,6 @@ def _show_all_cores() -> None:
 _show_all_cores()
 
 
-def require_usual_numbers() -> None:
-    """Raise ValueError unless JAX computes in float32 and draws with threefry, as stored numbers of claims do.
-
-    Neither setting is in a run's key, so that under another one different numbers would be stored under the same name.
-    """
-    for name, usual in (("jax_enable_x64", False), ("jax_default_prng_impl", "threefry2x32")):
-        found = jax.config.values[name]
-        if found != usual:
-            raise ValueError(f"JAX is set to {name} = {found}; claims are run with {usual}: unset {name.upper()}")
-
-
 def _lift(platform: str) -> Callable[[Callable], Callable]:
     """From one network to many on one device: `lax.map` on a CPU, `vmap` on a GPU. The only place that decides."""
     if platform == "cpu":

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_claim
 
 from flyroom import claims
-from flyroom.cli import main
+from flyroom.cli import _terminal, main
 from flyroom.cli._app import COMMANDS
 from flyroom.cli._data import ARGUMENTS
 from flyroom.data import CARDS, NAMES, load, maker
@@ -52,7 +53,7 @@ def call(capsys, *words: str) -> tuple[int, str, str]:
 def test_help_imports_nothing_heavy():
     code = f"""
 import sys
-from flyroom.cli import main
+from flyroom.cli import _terminal, main
 for words in [[], ["--help"], ["data"], ["--version"], *([*name.split(), "--help"] for name in {list(COMMANDS)!r})]:
     try:
         status = main(words)
@@ -242,7 +243,7 @@ def test_quick_gives_way_to_what_was_said(capsys, toy):
 
 def test_a_setting_that_a_claim_has_not(capsys, toy):
     status, _, err = call(capsys, "run", "--net", "mlp:40-10")
-    assert status == 2 and "toy has no setting net; it has runs, unjudged" in err
+    assert status == 2 and "toy has no setting net; there are runs, unjudged" in err
     status, _, err = call(capsys, "run", "--set", "run=3")
     assert status == 2 and "toy has no setting run; did you mean runs?" in err
     status, _, err = call(capsys, "run", "--set", "runs=many")
@@ -250,6 +251,12 @@ def test_a_setting_that_a_claim_has_not(capsys, toy):
     for word in ("runs", "=3", "runs="):
         status, _, err = call(capsys, "run", "--set", word)
         assert status == 2 and f"--set {word!r} is not of the form NAME=VALUE" in err
+
+
+def test_a_setting_that_none_of_several_claims_has(capsys, here):
+    status, _, err = call(capsys, "run", "all", "--set", "stepz=5")
+    assert status == 2 and "none of these claims has a setting stepz; did you mean steps?" in err
+    assert list(here.iterdir()) == []
 
 
 def test_settings_are_set_by_name(capsys, toy):
@@ -278,9 +285,63 @@ def test_a_claim_of_ones_own(capsys, here):
     assert (here / "flyroom-store" / "pages" / "my-claim.html").exists()
     status, _, err = call(capsys, "new-claim", "my-claim")
     assert status == 2 and "my_claim.py is there already" in err
-    for name, sentence in (("spatial-prior", "one of Flyroom's own"), ("My claim", "no name for a claim")):
+    for name, sentence in (
+        ("spatial-prior", "one of Flyroom's own claims"),
+        ("index", "or pages"),
+        ("My claim", "no name for a claim"),
+    ):
         status, _, err = call(capsys, "new-claim", name)
         assert status == 2 and sentence in err
+
+
+def test_types_of_settings_may_be_written_as_text(capsys, here):
+    assert call(capsys, "new-claim", "late")[0] == 0
+    text = (
+        (here / "late.py")
+        .read_text()
+        .replace("from collections.abc", "from __future__ import annotations\n\nfrom collections.abc", 1)
+    )
+    (here / "late.py").write_text(text)
+    status, out, err = call(capsys, "run", "late.py", "--quick", "--runs", "1", "--set", "steps=20", "--json")
+    assert status == 0 and json.loads(out)["claims"][0]["runs"] == 2, err
+
+
+def test_two_claims_of_one_id_are_refused(capsys, here):
+    assert call(capsys, "new-claim", "one")[0] == 0
+    (here / "two.py").write_text((here / "one.py").read_text())
+    status, _, err = call(capsys, "run", "one.py", "two.py")
+    assert status == 2 and "two of these claims have the id 'one'" in err
+
+
+def test_numbers_of_numpy_are_printed_as_numbers(capsys):
+    _terminal.print_json({"a": np.float64(0.5), "b": np.int64(3), "c": float("nan")})
+    assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": 3, "c": None}
+    with pytest.raises(TypeError, match="Path is not a plain value"):
+        _terminal.print_json(Path())
+
+
+def test_a_text_in_brackets_is_not_taken_for_a_colour(capsys, toy, monkeypatch):
+    import dataclasses
+
+    monkeypatch.setattr(toy_claim, "ABOUT", dataclasses.replace(toy_claim.ABOUT, title="What [deep] nets do"))
+    judge = toy_claim.judge
+
+    def bracketed(results, settings):
+        found = judge(results, settings)
+        return dataclasses.replace(found, table=(("net", "acc [/x]"), *found.table[1:]))
+
+    monkeypatch.setattr(toy_claim, "judge", bracketed)
+    status, out, _ = call(capsys, "run", "--runs", "1")
+    assert status == 0 and "What [deep] nets do" in " ".join(out.split()) and "acc [/x]" in out
+
+
+def test_a_stop_says_so(capsys, toy, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flyroom.store.open_store", stop)
+    status, _, err = call(capsys, "report")
+    assert status == 130 and err.strip() == "stopped"
 
 
 def test_files_that_are_no_claims(capsys, here):

@@ -99,6 +99,15 @@ def test_a_failing_cell_does_not_lose_the_others(tmp_path, monkeypatch):
         assert ran == ["b", "b", "e", "e"]
 
 
+def test_a_claim_is_not_judged_on_a_part(tmp_path, monkeypatch):
+    run = toy_claim.run
+    monkeypatch.setattr(toy_claim, "run", lambda cell, settings: run(cell, settings)[1:])
+    with open_store(tmp_path) as store:
+        with pytest.raises(RuntimeError, match="left no result for 12 of 12 runs, so it is not judged"):
+            conduct(store)
+        assert store.account("toy") is None
+
+
 def test_a_claim_that_cannot_judge_keeps_its_runs(tmp_path):
     with open_store(tmp_path) as store:
         with pytest.raises(

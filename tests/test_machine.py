@@ -2,15 +2,19 @@
 
 import getpass
 import json
+import os
 import platform
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import pytest
 
 import flyroom
 from flyroom import machine
@@ -76,3 +80,14 @@ def test_the_digest_follows_the_sources(tmp_path, monkeypatch):
     assert digest() == first
     source.rename(folder / "verbs.py")
     assert digest() != first
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("JAX_ENABLE_X64", "1"), ("JAX_RANDOM_SEED_OFFSET", "5"), ("JAX_DEFAULT_MATMUL_PRECISION", "bfloat16")],
+)
+def test_other_numbers_than_the_usual_ones_are_refused(setting, value):
+    words = [sys.executable, "-c", "from flyroom import machine; machine.require_usual_numbers()"]
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env={**os.environ, setting: value})
+    assert done.returncode == 1 and f"unset {setting}" in done.stderr

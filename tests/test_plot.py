@@ -130,3 +130,11 @@ def test_the_module_loads_without_altair():
     check = "import sys, flyroom.report; print({'altair', 'vl_convert', 'jax', 'scipy'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
+def test_a_figure_fetches_nothing(form):
+    spec = {**plot.finals([{"net": "a", "data": "b", "value": 1.0, "seed": 0}], [])}
+    spec["data"] = {"url": "http://127.0.0.1:9/leak.json"}
+    with pytest.raises(ValueError, match=r"(?i)allowed|denied|not permitted|url"):
+        plot.render(spec, form)

@@ -31,11 +31,16 @@ NAMES = (
     "double-descent",
     "meta-learning-rate",
     "meta-activation",
+    "pooling",
     "tsne",
     "human-ceiling",
+    "sample-efficiency",
+    "translation",
+    "discriminative",
     "building",
 )
 DEFAULT = "spatial-prior"
+INDEX = "index"  # no claim's id: its page would be the gallery's
 PARTS = ("ABOUT", "Settings", "cells", "run", "judge", "figure", "cost", "quick")
 
 
@@ -69,7 +74,7 @@ def _from_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         del sys.modules[module_name]
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from error
+        raise ValueError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
     except BaseException:
         del sys.modules[module_name]
         raise
@@ -78,6 +83,8 @@ def _from_file(path: Path) -> ModuleType:
         raise ValueError(
             f"{path} has no {', no '.join(missing)}; a claim has {', '.join(PARTS)}: flyroom new-claim NAME writes one"
         )
+    if module.ABOUT.id == INDEX:
+        raise ValueError(f"{path} says that its id is {INDEX!r}, which is the gallery's own page; choose another")
     if module.ABOUT.id in NAMES:
         raise ValueError(
             f"{path} says that its id is {module.ABOUT.id!r}, which is one of Flyroom's own; choose another, or their "

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt as stop:
-        say(f"\n{stop or 'stopped'}")
+        say(f"\n{str(stop) or 'stopped'}")
         return 130
     except BrokenPipeError:  # the reader had enough: flyroom ... | head
         _close_output()

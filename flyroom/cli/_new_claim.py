@@ -23,8 +23,8 @@ def new_claim(name: Positional[str], /) -> int:
 
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name for a claim; use small letters, digits and dashes, such as my-claim")
-    if name in claims.NAMES:
-        raise ValueError(f"{name!r} is one of Flyroom's own claims; choose another name")
+    if name in (*claims.NAMES, claims.INDEX):
+        raise ValueError(f"{name!r} is one of Flyroom's own claims or pages; choose another name")
     path = Path(f"{name.replace('-', '_')}.py")
     text = resources.files("flyroom.claims").joinpath("_skeleton.py").read_text("utf-8")
     try:

@@ -49,27 +49,31 @@ def run(
     let_import(net, *claims)
     names = shelf.NAMES if claims == ("all",) else claims or (shelf.DEFAULT,)
     chosen = [shelf.load(name) for name in dict.fromkeys(names)]
+    _require_distinct(chosen)
     given = _assigned(set) | {name: value for name, value in (("runs", runs), ("net", net)) if value is not None}
-    settings = [_settings(claim, given, quick=quick, faithful=faithful, alone=len(chosen) == 1) for claim in chosen]
+    _require_known(given, chosen)
+    settings = [_settings(claim, given, quick=quick, faithful=faithful) for claim in chosen]
     wanted = [claim.cells(setting) for claim, setting in zip(chosen, settings, strict=True)]
     judged, failed = [], []
     with open_store(store, set_aside=set_aside) as opened, _where(scheduler) as place:
         provenance = _provenance(place.machines)
-        for claim, setting, cells in zip(chosen, settings, wanted, strict=True):
-            try:
-                account = _conduct(claim, setting, cells, opened, provenance, place, quiet=json)
-            except RuntimeError as error:
-                if os.environ.get("FLYROOM_TRACEBACK"):
-                    raise
-                say(f"{claim.ABOUT.id}: {error}")
-                failed.append(claim.ABOUT.id)
-                continue
-            judged.append(account)
-            page = report.publish_claim(opened, store / "pages", account.about.id)
-            if not json:
-                show(account, page)
-        if judged:
-            report.publish_index(opened, store / "pages")
+        try:
+            for claim, setting, cells in zip(chosen, settings, wanted, strict=True):
+                try:
+                    account = _conduct(claim, setting, cells, opened, provenance, place, quiet=json)
+                    page = report.publish_claim(opened, store / "pages", account.about.id)
+                except (RuntimeError, ValueError) as error:  # this claim's; the others are run all the same
+                    if os.environ.get("FLYROOM_TRACEBACK"):
+                        raise
+                    say(f"{claim.ABOUT.id}: {error}")
+                    failed.append(claim.ABOUT.id)
+                    continue
+                judged.append(account)
+                if not json:
+                    show(account, page)
+        finally:
+            if judged:
+                report.publish_index(opened, store / "pages")
     if json:
         print_json({"claims": [contract(account) for account in judged], "store": str(store)})
     elif len(chosen) > 1:
@@ -85,27 +89,42 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, str]:
     return {name.replace("-", "_"): value for name, _, value in (one.partition("=") for one in assignments)}
 
 
-def _settings(claim: Any, given: dict[str, Any], *, quick: bool, faithful: bool, alone: bool) -> Any:
-    """The claim's settings with what was given; ValueError for what it does not have, or cannot read.
+def _require_distinct(chosen: list[Any]) -> None:
+    """Two claims of one id would be judged on each other's results."""
+    ids = [claim.ABOUT.id for claim in chosen]
+    twice = sorted({one for one in ids if ids.count(one) > 1})
+    if twice:
+        raise ValueError(f"two of these claims have the id {twice[0]!r}; give one of them another")
 
-    Where several claims are run, one that has no such setting is run without it.
-    """
-    from dataclasses import fields, replace
+
+def _require_known(given: dict[str, Any], chosen: list[Any]) -> None:
+    """Raise ValueError, with near matches, for a setting that none of these claims has."""
+    from dataclasses import fields
     from difflib import get_close_matches
+
+    known = list(dict.fromkeys(field.name for claim in chosen for field in fields(claim.Settings)))
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            who = f"{chosen[0].ABOUT.id} has no" if len(chosen) == 1 else "none of these claims has a"
+            raise ValueError(f"{who} setting {name}; {hint}")
+
+
+def _settings(claim: Any, given: dict[str, Any], *, quick: bool, faithful: bool) -> Any:
+    """The claim's settings with what was given and it has; ValueError for what cannot be read."""
+    from dataclasses import replace
+    from typing import get_type_hints
 
     import msgspec
 
     if quick and faithful:
         raise ValueError("--quick and --faithful ask for opposite things; choose one")
-    kinds = {field.name: field.type for field in fields(claim.Settings)}
+    kinds = get_type_hints(claim.Settings)
     changed = {}
     for name, value in given.items():
-        if name not in kinds and not alone:
-            continue
         if name not in kinds:
-            near = get_close_matches(name, kinds, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(kinds)}"
-            raise ValueError(f"{claim.ABOUT.id} has no setting {name}; {hint}")
+            continue  # another of the claims has it
         try:
             changed[name] = msgspec.convert(value, kinds[name], strict=False)
         except msgspec.ValidationError:

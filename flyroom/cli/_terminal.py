@@ -16,7 +16,12 @@ def print_json(value: Any) -> None:
     """Plain values as JSON; NaN and infinities, which JSON has not, become null."""
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
+    def plain(value: Any) -> Any:
+        if hasattr(value, "tolist"):  # a number of NumPy's, in a claim of one's own
+            return value.tolist()
+        raise TypeError(f"{type(value).__name__} is not a plain value")
+
+    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=plain), indent=1).decode())
 
 
 def duration(seconds: float) -> str:
@@ -56,7 +61,7 @@ def progress(name: str, runs: int, cost: float) -> Iterator[Callable[[int, float
     from rich.console import Console
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.TextColumn("{task.fields[done]}/{task.fields[runs]} networks"),
         progress.TextColumn("{task.fields[rate]}"),
@@ -89,14 +94,15 @@ def show(account: Any, page: Path) -> None:
 
     judgement = account.judgement
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    head, rows = judgement.table[0], judgement.table[1:]
-    table = Table(title=account.about.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in head:
-        table.add_column(name, justify="left" if name == head[0] else "right", overflow="fold", no_wrap=name != head[0])
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
-    console.print()
+    if judgement.table:
+        title = escape(account.about.title)
+        table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+        for place, name in enumerate(judgement.table[0]):
+            table.add_column(escape(name), justify="right" if place else "left", overflow="fold", no_wrap=place > 0)
+        for row in judgement.table[1:]:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        console.print()
     statements = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("verdict", "statement", "value [95 %]", "published"):
         statements.add_column(name, overflow="fold")
@@ -114,8 +120,8 @@ def show(account: Any, page: Path) -> None:
 def _value(statement: Any) -> str:
     if statement.value is None:
         return ""
-    scale, sign = (100, " %") if statement.unit == "accuracy" else (1, "")
-    text = f"{scale * statement.value:.1f}{sign}"
+    scale, sign, form = (100, " %", ".1f") if statement.unit == "accuracy" else (1, "", ".4g")
+    text = f"{scale * statement.value:{form}}{sign}"
     if statement.interval is None:
         return text
-    return f"{text} [{scale * statement.interval[0]:.1f}, {scale * statement.interval[1]:.1f}]"
+    return f"{text} [{scale * statement.interval[0]:{form}}, {scale * statement.interval[1]:{form}}]"

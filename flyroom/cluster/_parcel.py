@@ -64,8 +64,9 @@ def opened(parcel: bytes) -> Callable[..., Any]:
     sources, sent = pickle.loads(zlib.decompress(parcel))
     sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, Shelf)]
     sys.meta_path.insert(0, Shelf(sources))
-    for name, source in sources.items():
-        if name in sys.modules and _loaded_from(sys.modules[name]) != source:
+    there = {name: sys.modules[name] for name in sources if name in sys.modules}
+    if any(_loaded_from(module) != sources[name] for name, module in there.items()):
+        for name in there:  # all of them: one whose own text is the same may hold a part of one that changed
             del sys.modules[name]
     return pickle.loads(sent)
 

@@ -27,7 +27,8 @@ def run_cell(work: bytes, cell: bytes, wanted: dict[str, Json]) -> dict[str, Any
         function, runs = read_work(work), pickle.loads(cell)
         wall, cpu = time.perf_counter(), time.process_time()
         results = function(runs)
-        wall, cpu = (time.perf_counter() - wall) / len(results), (time.process_time() - cpu) / len(results)
+        count = max(1, len(results))
+        wall, cpu = (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
         return {"done": cloudpickle.dumps([replace(result, wall_s=wall, cpu_s=cpu) for result in results])}
     except (Exception, SystemExit) as error:
         return {"failed": told(error, worker.address)}
@@ -38,12 +39,13 @@ def settled(worker: str) -> str | None:
     """Once a worker process: one core is its device (a GPU stays), and its numbers are the usual ones."""
     import jax
 
-    from flyroom import train
+    import flyroom.train  # noqa: F401  (it makes each core a device, which is to be undone, and not to come later)
+    from flyroom import machine
 
     with suppress(RuntimeError):  # JAX is in use: its devices stay, and only speed depends on them
         jax.config.update("jax_num_cpu_devices", 1)
     try:
-        train.require_usual_numbers()
+        machine.require_usual_numbers()
     except ValueError as error:
         return f"worker {worker}: {error}"
     return None

@@ -29,7 +29,10 @@ def save(spec: Mapping[str, Json], path: str | Path) -> Path:
 
 
 def render(spec: Mapping[str, Json], form: str, *, dark: bool = False) -> bytes:
-    """The bytes of a figure as svg, pdf, png or json; the house theme stands in place of the specification's."""
+    """The bytes of a figure as svg, pdf, png or json; the house theme stands in place of the specification's.
+
+    Nothing is fetched: ValueError for a specification whose data lie elsewhere.
+    """
     import vl_convert
 
     themed = {**spec, "config": theme(dark=dark)}
@@ -37,11 +40,11 @@ def render(spec: Mapping[str, Json], form: str, *, dark: bool = False) -> bytes:
         case "json":
             return json.dumps(themed, indent=1, allow_nan=False).encode()
         case "svg":
-            return vl_convert.vegalite_to_svg(themed).encode()
+            return vl_convert.vegalite_to_svg(themed, allowed_base_urls=[]).encode()
         case "pdf":
-            return vl_convert.vegalite_to_pdf(themed)
+            return vl_convert.vegalite_to_pdf(themed, allowed_base_urls=[])
         case "png":
-            return vl_convert.vegalite_to_png(themed, scale=2)
+            return vl_convert.vegalite_to_png(themed, scale=2, allowed_base_urls=[])
     raise ValueError(f"{form!r} is not a form of figure: use one of svg, pdf, png, json")
 
 
