@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import flyroom
-from flyroom import cli, engine, machine
+from flyroom import claims, cli, engine, machine
 from flyroom.claims import spatial_prior
 from flyroom.cli import _app, _data
 from flyroom.records import Account, Judgement, Result, Verdict
@@ -358,12 +358,14 @@ def test_a_page_without_one_marked_place_is_refused(text: str):
 def test_an_empty_store_fills_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     open_store(tmp_path / "store").close()
     assert results.main(["--store", str(tmp_path / "store")], tmp_path) == 1
-    assert "flyroom run makes one" in capsys.readouterr().err
+    assert "holds no verdict; flyroom run all makes them" in capsys.readouterr().err
 
 
 def test_the_repository_has_the_marked_places():
-    for page in ("README.md", "docs/claims/spatial-prior.md"):
+    for page in ("README.md", *(f"docs/claims/{name}.md" for name in claims.NAMES)):
         assert "\nx\n" in results.fill((ROOT / page).read_text("utf-8"), "x")
+    for page in ("README.md", "docs/gallery.md"):
+        assert "\nx\n" in results.fill((ROOT / page).read_text("utf-8"), "x", "gallery")
 
 
 @pytest.mark.slow

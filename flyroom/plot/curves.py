@@ -89,7 +89,7 @@ def curves(
     layers = _lines(fields, groups, axes, floor, points=points, clip=y_domain is not None)
     layers += _rule_marks(fields, axes, 1 + max(row["label_line"] for row in sides)) if sides else []
     layers += [*(_published_marks(fields, groups, axes, floor) if marks else []), _names(fields, groups, axes)]
-    layered = alt.layer(*layers).properties(width=290, height=280)
+    layered = alt.layer(*layers).properties(width=290 if len(panels) > 1 else 560, height=280)
     everything = [*data, *names, *marks, *sides]
     return facetted(layered, everything, panel, panels, columns=columns, title=title, subtitle=subtitle)
 

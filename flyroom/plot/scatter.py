@@ -60,7 +60,7 @@ def scatter(
         y=alt.Y(f"{y}:Q", title=y_title or None, scale=scale, axis=axis),
         color=colour,
         tooltip=[alt.Tooltip(f"{group}:N"), alt.Tooltip(f"{x}:Q", format=".4~g"), alt.Tooltip(f"{y}:Q", format=".4~g")],
-    ).properties(width=290, height=290)
+    ).properties(width=290 if len(panels) > 1 else 480, height=290 if len(panels) > 1 else 480)
     return facetted(chart, data, panel, panels, columns=columns, title=title, subtitle=subtitle, own_axes=True)
 
 

@@ -6,12 +6,13 @@ const narrow = () => document.documentElement.clientWidth < 720;
 
 const specification = (figure) => JSON.parse(figure.querySelector("script").textContent);
 
-// On a phone the panels of a figure stand below each other, as wide as the page allows.
+// On a phone the panels of a figure stand below each other, as wide as the page allows; tiny ones in as many columns.
 function fitted(spec, room) {
   if (!narrow()) return spec;
-  if ("columns" in spec) spec.columns = 1;
   const panel = spec.spec;
-  if (panel && typeof panel.width === "number") panel.width = Math.max(140, Math.min(panel.width, room - 150));
+  const small = panel && typeof panel.width === "number" && panel.width < 140;
+  if ("columns" in spec) spec.columns = small ? Math.max(1, Math.min(spec.columns, Math.floor(room / (panel.width + 20)))) : 1;
+  if (panel && typeof panel.width === "number" && !small) panel.width = Math.max(140, Math.min(panel.width, room - 150));
   if (spec.title && typeof spec.title === "object") {
     spec.title = { ...spec.title, limit: room - 30, text: lines(spec.title.text, room / 9), subtitle: lines(spec.title.subtitle, room / 7.5) };
   }
