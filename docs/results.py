@@ -8,7 +8,7 @@ README.md and docs/gallery.md; and writes docs/spatial-prior.svg. Doing it twice
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -73,18 +73,21 @@ def _row(one: Statement) -> tuple[str, ...]:
     return sentence, one.verdict.value, value, one.published or "", p, str(one.n or "")
 
 
-def gallery(accounts: Sequence[Account]) -> str:
-    """A line for each claim."""
+def gallery(found: Mapping[str, Account]) -> str:
+    """A line for each claim; one that the store does not hold says so."""
     head = ("claim", "verdict", "headlines that hold", "networks", "wall, s")
     rows = []
-    for account in accounts:
-        judgement = account.judgement
+    for name in NAMES:
+        link = f"[{load(name).ABOUT.title}](docs/claims/{name}.md)"
+        if name not in found:
+            rows.append((link, "not run yet", "", "", ""))
+            continue
+        judgement = found[name].judgement
         headlines = [one for one in judgement.statements if one.headline]
         held = f"{sum(one.verdict == Verdict.supported for one in headlines)} of {len(headlines)}"
-        link = f"[{account.about.title}](docs/claims/{account.about.id}.md)"
         rows.append((link, judgement.verdict.value, held, f"{judgement.runs:,}", f"{judgement.wall_s:.0f}"))
-    total = sum(account.judgement.wall_s for account in accounts)
-    networks = sum(account.judgement.runs for account in accounts)
+    total = sum(account.judgement.wall_s for account in found.values())
+    networks = sum(account.judgement.runs for account in found.values())
     rows.append(("all", "", "", f"{networks:,}", f"{total:.0f}"))
     return markdown(head, rows)
 
@@ -148,11 +151,9 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     readme = (root / "README.md").read_text("utf-8")
     if DEFAULT in found:
         readme = fill(readme, summary(found[DEFAULT]))
-    if len(found) == len(NAMES):
-        accounts = list(found.values())
-        readme = fill(readme, gallery(accounts), "gallery")
-        whole = root / "docs" / "gallery.md"
-        filled[whole] = fill(whole.read_text("utf-8"), sentences(accounts), "gallery")
+    whole = root / "docs" / "gallery.md"
+    readme = fill(readme, gallery(found), "gallery")
+    filled[whole] = fill(whole.read_text("utf-8"), sentences(list(found.values())), "gallery")
     filled[root / "README.md"] = readme
     for page, text in filled.items():  # all of them could be made
         page.write_text(text, "utf-8")

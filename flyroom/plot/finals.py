@@ -64,7 +64,8 @@ def finals(
     diamond = claimed.mark_point(size=70, filled=True, opacity=1, color="#888888").encode(
         x=across, shape=shape, tooltip=between
     )
-    layered = alt.layer(bar, mean, run, whisker, diamond).properties(width=300 if len(panels) > 1 else 560, height=alt.Step(54))
+    width = 300 if len(panels) > 1 else 560
+    layered = alt.layer(bar, mean, run, whisker, diamond).properties(width=width, height=alt.Step(54))
     return facetted(layered, data, panel, panels, columns=2, title=title, subtitle=subtitle)
 
 
