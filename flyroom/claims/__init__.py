@@ -38,6 +38,10 @@ NAMES = (
     "translation",
     "discriminative",
     "building",
+    "full-batch-depth",
+    "random-labels",
+    "residual-depth",
+    "augmentation",
 )
 DEFAULT = "spatial-prior"
 INDEX = "index"  # no claim's id: its page would be the gallery's

@@ -8,9 +8,11 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from flyroom.train import Optimiser
 
@@ -46,3 +48,27 @@ def parameters_of(widths: tuple[int, ...]) -> int:
     15208
     """
     return sum((before + 1) * after for before, after in pairwise(widths))
+
+
+class Placed(eqx.Module):
+    """A network that knows which of the training sets in a pool is its own, to be measured on that."""
+
+    net: Any
+    place: Int[Array, ""]
+
+    def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
+        return self.net(x)
+
+
+def measure_own(net: Placed, held: tuple[Array, Array, Array, Array]) -> dict[str, Array]:
+    """Right answers and loss on the network's own training set, and right answers on the test set.
+
+    `held` is the pool of training sets, (set, example, place) and (set, example), and the test set.
+    """
+    x, y, test_x, test_y = held
+    logits, own = net(x[net.place]), y[net.place]
+    return {
+        "train_right": jnp.sum(jnp.argmax(logits, 1) == own),
+        "train_loss": optax.softmax_cross_entropy_with_integer_labels(logits, own).mean(),
+        "test_right": jnp.sum(jnp.argmax(net(test_x), 1) == test_y),
+    }

@@ -10,7 +10,9 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import PyTree
 
 from flyroom import stats, train
-from flyroom.records import Statement
+from flyroom.records import Dataset, Statement
+
+MOST_STEPS = 1_000_000  # of one training: its order of batches lies in memory
 
 Program = Callable[[Any, PyTree, PyTree], PyTree]  # of (static, member, shared)
 
@@ -44,6 +46,17 @@ def spread(program: Program, static: Hashable, members: Sequence[PyTree], shared
         results = jax.tree.map(np.asarray, _side_by_side(stacked, shared, program, static, mesh))
         found += [jax.tree.map(lambda leaf, i=i: leaf[i], results) for i in range(len(chosen))]
     return found
+
+
+def require_batches(settings: Any, data: Dataset, *names: str) -> None:
+    """Raise ValueError for a batch that does not fit, and for a training of more than `MOST_STEPS` steps.
+
+    `names` are the settings that count the steps of a training. Nothing of the size of an order is made here.
+    """
+    for name in names:
+        if getattr(settings, name) > MOST_STEPS:
+            raise ValueError(f"{name} {getattr(settings, name)} must be at most {MOST_STEPS}; choose fewer")
+    train.contiguous(len(data.x_train), settings.batch, 1)
 
 
 def as_published(

@@ -5,6 +5,7 @@ Nothing here decides anything: which networks, which data, which sentence is eac
 
 from collections.abc import Sequence
 from dataclasses import fields
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,13 @@ def require_positive(settings: Any, *names: str) -> None:
     if min(found.values()) < 1:
         said = ", ".join(f"{name} {value}" for name, value in found.items())
         raise ValueError(f"{said}: each must be at least 1")
+
+
+def require_rate(settings: Any) -> None:
+    """Raise ValueError unless the `learning_rate` of these settings is finite and above 0."""
+    if not (isfinite(settings.learning_rate) and settings.learning_rate > 0):
+        default = type(settings)().learning_rate
+        raise ValueError(f"learning_rate {settings.learning_rate} must be finite and above 0; the default is {default}")
 
 
 def moments(steps: int, every: int) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from flyroom import train
 from flyroom.claims import _meta_activation as inner_training
 from flyroom.claims import _meta_verdict as verdict
 from flyroom.claims import _runs
+from flyroom.claims._meta import require_batches
 from flyroom.claims._meta_activation import Curve, Draw, Inner, Outer
 from flyroom.claims._meta_table import exactly
 from flyroom.data import mnist1d
@@ -87,7 +88,7 @@ def quick(settings: Settings) -> dict[str, Any]:
         "runs": min(settings.runs, 2),
         "outer_steps": min(settings.outer_steps, 8),
         "steps": min(settings.steps, 101),
-        "last": min(settings.last, 50),
+        "last": min(settings.last, 50, settings.steps),
         "transfer": False,
     }
 
@@ -100,7 +101,8 @@ def faithful(settings: Settings) -> dict[str, Any]:
 def cells(settings: Settings) -> list[Cell]:
     """A cell learns an activation a seed; one for each fixed activation.
 
-    Raises ValueError for counts below 1, rates that are not above 0, a decay outside (0, 1), `last` beyond `steps`.
+    Raises ValueError for counts below 1, more than a million steps of a training, rates that are not above 0, a decay
+    outside (0, 1), `last` beyond `steps`.
     """
     _runs.require_positive(
         settings, "runs", "outer_steps", "steps", "last", "batch", "hidden", "long_steps", "cnn_steps"
@@ -113,7 +115,7 @@ def cells(settings: Settings) -> list[Cell]:
     if not 0 < settings.decay < 1 or not 0 <= settings.noise < np.inf:
         raise ValueError(f"decay {settings.decay:g} must lie between 0 and 1, noise {settings.noise:g} be 0 or more")
     data = _data()
-    train.contiguous(len(data.x_train), settings.batch, settings.steps)
+    require_batches(settings, data, "steps", "long_steps", "cnn_steps")
     outer = _runs.differing(settings, "runs")
     fixed = _runs.differing(settings, "runs", "outer_steps", "outer_rate", "clip")
     return [

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from flyroom import plot, stats
 from flyroom.claims import _runs
-from flyroom.claims._meta import as_published, spread
+from flyroom.claims._meta import as_published, require_batches, spread
 from flyroom.claims._statements import bounds, difference, within
 from flyroom.data import mnist1d
 from flyroom.losses import cross_entropy
@@ -52,7 +52,8 @@ ABOUT = About(
 
 ABOVE, BELOW = 1.5, 0.15  # where the notebook starts
 PUBLISHED = {ABOVE: 0.624, BELOW: 0.620}  # the learned rate at outer step 48, as printed
-PUBLISHED_LOSS, PUBLISHED_LAST = 1.716, 1.506
+PUBLISHED_LOSS = 1.716
+PUBLISHED_LAST = {ABOVE: 1.505, BELOW: 1.506}
 # The learned rate after outer step k of the notebook's first draw, as printed.
 PRINTED: Mapping[float, Mapping[int, float]] = {
     ABOVE: {3: 1.259, 6: 1.044, 9: 0.911, 12: 0.821, 15: 0.761, 30: 0.648, 48: 0.624},
@@ -62,6 +63,7 @@ PRINTED: Mapping[float, Mapping[int, float]] = {
 MEET = 0.01  # the notebook calls .624 and .620 "~0.62": equal to two decimals
 EXCESS = 0.001  # the last decimal of the losses that the notebook prints
 GRID_FROM, GRID_TO, GRID_COUNT = 0.05, 5.0, 61  # learning rates, each 8 % above the one before
+FARTHEST = 2 * GRID_TO  # a rate beyond it has left the grid for good
 STEP = (GRID_TO / GRID_FROM) ** (1 / (GRID_COUNT - 1)) - 1
 MAP_RATES = (0.03, 0.1, 0.3, 1.0, 3.0)  # outer learning rates of the map
 MAP_STARTS = (0.05, 0.15, 0.5, 1.0, 1.5, 3.0, 5.0)
@@ -93,14 +95,14 @@ def quick(settings: Settings) -> dict[str, Any]:
 def cells(settings: Settings) -> list[Cell]:
     """Both starts and the grid for every first draw, and the map for the first of them.
 
-    Raises ValueError for counts below 1, a batch that does not fit, and rates that are not above 0.
+    Raises ValueError for counts below 1, steps above a million, a batch that does not fit, and rates not above 0.
     """
     _runs.require_positive(settings, "runs", "outer_steps", "steps", "hidden")
     if settings.map_runs < 0:
         raise ValueError(f"map_runs {settings.map_runs} is less than none; 0 leaves the map out")
     if not 0 < settings.outer_rate < np.inf:
         raise ValueError(f"outer_rate {settings.outer_rate:g} must be finite and above 0; the published one is 0.3")
-    contiguous(len(_data().x_train), settings.batch, settings.steps)
+    require_batches(settings, _data(), "steps")
     changed = _runs.differing(settings, "runs", "map_runs", "outer_rate", "outer_steps")
     outer = {**changed, **_runs.differing(settings, "runs", "map_runs", "steps", "batch", "hidden", "outer_rate")}
 
@@ -228,12 +230,12 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     firsts = {start: _learned(results, start, "first_loss") for start in PUBLISHED}
     best_rate = _runs.by_seed(results, "best_rate", what="grid")
     best_loss = _runs.by_seed(results, "best_loss", what="grid")
-    # A learning rate that ran away is not equal to anything: it counts as far as the grid is wide.
-    far = {start: np.where(np.isfinite(rates[start]), rates[start], GRID_TO) for start in PUBLISHED}
+    # A learning rate that ran away is equal to nothing, not to another that did: its pair counts as GRID_TO apart.
+    both = np.isfinite(rates[ABOVE]) & np.isfinite(rates[BELOW])
     bad = {start: np.where(np.isfinite(means[start]), means[start], np.log(10)) for start in PUBLISHED}
-    apart = stats.mean_interval(np.abs(far[ABOVE] - far[BELOW]))
-    middle = np.maximum((far[ABOVE] + far[BELOW]) / 2, 1e-6)
-    away = stats.mean_interval(np.abs(middle / np.asarray(best_rate) - 1))
+    apart = stats.mean_interval(np.where(both, np.abs(rates[ABOVE] - rates[BELOW]), GRID_TO))
+    middle = (rates[ABOVE] + rates[BELOW]) / 2
+    away = stats.mean_interval(np.where(both, np.abs(middle / np.asarray(best_rate) - 1), GRID_TO))
     excess = stats.mean_interval(np.maximum(bad[ABOVE], bad[BELOW]) - np.asarray(best_loss))
     begin = {start: np.where(np.isfinite(firsts[start]), firsts[start], np.log(10)) for start in PUBLISHED}
     falls = stats.judge_orders([(bad[start], begin[start]) for start in PUBLISHED])
@@ -260,8 +262,21 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     )
 
 
+def _lost(rate: Float[np.ndarray, "*many"], mean_loss: Float[np.ndarray, "*many"]) -> Bool[np.ndarray, "*many"]:
+    """Where nothing was learned: a rate that is not above 0, or left the grid for good, or a loss that is no number.
+
+    A rate that runs away need not end as NaN: 2e11 is finite, and so may be the loss of a training at it.
+    """
+    return ~(np.isfinite(mean_loss) & (rate > 0) & (rate <= FARTHEST))
+
+
 def _learned(results: Sequence[Result], start: float, value: str) -> np.ndarray:
-    return np.asarray(_runs.by_seed(results, value, what="learn", start=start))
+    """One value by seed, NaN where the run was lost; its first loss was measured all the same."""
+    found, rate, mean = (
+        np.array(_runs.by_seed(results, name, what="learn", start=start), float)
+        for name in (value, "rate", "mean_loss")
+    )
+    return found if value == "first_loss" else np.where(_lost(rate, mean), np.nan, found)
 
 
 def _in_nats(statement: Statement) -> Statement:
@@ -269,37 +284,31 @@ def _in_nats(statement: Statement) -> Statement:
 
 
 def _published(rates: Mapping, means: Mapping, results: Sequence[Result]) -> list[Statement]:
-    """The notebook's first draw among ours; a run that broke down is left out here, and is in the headlines."""
+    """The notebook's first draw among ours; a run that was lost is left out here, and is in the headlines."""
     found = []
     for name, start in (("above", ABOVE), ("below", BELOW)):
-        rate, mean, last = (
-            values[np.isfinite(values)].tolist()
-            for values in (rates[start], means[start], _learned(results, start, "last_loss"))
+        compared = (
+            ("rate", "Rate", rates[start], PUBLISHED[start], "rate"),
+            ("loss", "Mean loss", means[start], PUBLISHED_LOSS, "nats"),
+            ("last", "Last loss", _learned(results, start, "last_loss"), PUBLISHED_LAST[start], "nats"),
         )
-        if min(map(len, (rate, mean, last))):
-            found += [
-                as_published(
-                    f"published-rate-{name}", f"Rate from {start:g}: as published", rate, PUBLISHED[start], 3, "rate"
-                ),
-                as_published(
-                    f"published-loss-{name}", f"Mean loss from {start:g}: as published", mean, PUBLISHED_LOSS, 3, "nats"
-                ),
-                as_published(
-                    f"published-last-{name}", f"Last loss from {start:g}: as published", last, PUBLISHED_LAST, 3, "nats"
-                ),
-            ]
+        for short, what, values, published, unit in compared:
+            kept = values[np.isfinite(values)].tolist()
+            if kept:
+                sentence = f"{what} from {start:g}: as published"
+                found.append(as_published(f"published-{short}-{name}", sentence, kept, published, 3, unit))
     return found
 
 
 def _table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
     def text(values: Sequence[float] | np.ndarray) -> str:
         kept = np.asarray(values)[np.isfinite(values)]
-        broken = len(values) - len(kept)
+        lost = len(values) - len(kept)
         if not len(kept):
-            return f"{broken} diverged"
+            return f"{lost} ran away"
         found = stats.mean_interval(kept)
         between = "" if found.interval is None else f" [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
-        return f"{found.value:.3f}{between}" + (f", {broken} diverged" if broken else "")
+        return f"{found.value:.3f}{between}" + (f", {lost} ran away" if lost else "")
 
     rows = [
         (
@@ -357,9 +366,10 @@ def _ways(results: Sequence[Result]) -> Json:
     rows, marks = [], []
     for start in PUBLISHED:
         place = {"net": f"from {start:g}", "data": "learning rate"}
-        ways = np.array([one.curves["rate"] for one in _runs.where(results, what="learn", start=start)])
+        chosen = _runs.where(results, what="learn", start=start)
+        ways, losses = (np.array([one.curves[name] for one in chosen], float) for name in ("rate", "mean_loss"))
         for step in range(ways.shape[1]):
-            if np.isfinite(ways[:, step]).all():
+            if not _lost(ways[:, step], losses[:, step]).any():
                 found = stats.mean_interval(ways[:, step])
                 rows.append({**place, "step": step, "mean": found.value, **bounds(found)})
         # The notebook prints the rate after the update of its step k: after k + 1 updates.
@@ -373,9 +383,8 @@ def _ways(results: Sequence[Result]) -> Json:
 def _map(results: Sequence[Result]) -> list[dict[str, Json]]:
     rows = []
     for one in _runs.where(results, what="map"):
-        for start, rate, mean in zip(*(one.curves[name] for name in ("start", "rate", "mean_loss")), strict=True):
-            # A rate that left the grid for good, or a loss that is no number: nothing was learned.
-            lost = not (np.isfinite(rate) and np.isfinite(mean) and 0 < rate <= 2 * GRID_TO)
+        lost = _lost(*(np.array(one.curves[name], float) for name in ("rate", "mean_loss")))
+        for start, rate, gone in zip(one.curves["start"], one.curves["rate"], lost, strict=True):
             place = {"start": start, "outer rate": one.run.settings["outer_rate"], "draw": f"first draw {one.run.seed}"}
-            rows.append({**place, "value": None if lost else rate})
+            rows.append({**place, "value": None if gone else rate})
     return rows

@@ -85,7 +85,7 @@ def quick(settings: Settings) -> dict[str, Any]:
 
 
 def faithful(settings: Settings) -> dict[str, Any]:
-    """The published number of examples in every set."""
+    """The published number of examples in the ten larger sets; the matched ones stay as they are."""
     return {"samples": max(settings.samples, PUBLISHED_SAMPLES)}
 
 
@@ -251,7 +251,10 @@ def _margins(results: Sequence[Result], settings: Settings) -> list[Statement]:
 
 
 def _orders(results: Sequence[Result], settings: Settings) -> list[Statement]:
-    """The two kinds at one size: two comparisons, paired by seed and corrected together."""
+    """The two kinds at one size: two comparisons, paired by seed and corrected together.
+
+    The seed is a number only: the two share no draw.
+    """
     values = ("silhouette", "votes")
     pairs = [tuple(_by_seed(results, v, kind, settings.matched) for kind in (SIGNALS, IMAGES)) for v in values]
     silhouettes, votes = stats.judge_orders([(low, high) for low, high in pairs])
@@ -279,7 +282,7 @@ def _further(results: Sequence[Result], settings: Settings) -> list[Statement]:
     return [
         difference("map-loses", "MNIST-1D: votes are worse than in pixels", lost),
         difference("fragments", "Classes 0, 3, 6 are right more often", fragments),
-        difference("rim", "Classes 0, 3, 6 lie further out", rim, unit="times the mean radius"),
+        difference("rim", "Classes 0, 3, 6 lie further out", rim, unit="times the r.m.s. radius"),
     ]
 
 
@@ -345,7 +348,9 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     """Two maps of equally many examples, the published set's, and the measures of all maps."""
     matched = next(one.run.settings["points"] for one in results if one.run.settings["data"] == IMAGES)
     sides = [_runs.where(results, data=kind, points=matched, published=None)[0] for kind in (IMAGES, SIGNALS)]
-    kinds = dict.fromkeys((one.run.settings["data"], one.run.settings["points"]) for one in results)
+    kinds = dict.fromkeys(
+        tuple(one.run.settings.get(name) for name in ("data", "points", "published")) for one in results
+    )
     subtitle = f"{judgement.runs} maps; bars are 95 % intervals of the mean"
     figures = {
         "t-SNE of pixels, images of digits beside MNIST-1D": _maps(sides),
@@ -374,16 +379,16 @@ def _maps(chosen: Sequence[Result]) -> Json:
 def _dots(
     results: Sequence[Result],
     panels: Mapping[str, str],
-    kinds: Mapping[tuple[str, int], None],
+    kinds: Mapping[tuple[Json, ...], None],
     subtitle: str,
     *,
     votes: bool,
 ) -> Json:
     dots, means = [], []
     for value, panel in panels.items():
-        for kind, points in kinds:
-            place = {"net": f"{kind}, {points}", "data": panel}
-            chosen = _runs.where(results, data=kind, points=points)
+        for kind, points, published in kinds:
+            place = {"net": f"{kind}, {'as published' if published else points}", "data": panel}
+            chosen = _runs.where(results, data=kind, points=points, published=published)
             dots += [{**place, "value": one.values[value], "seed": one.run.seed} for one in chosen]
             given = [one.values[value] for one in chosen]
             found = mean_accuracy(given) if votes else stats.mean_interval(given)

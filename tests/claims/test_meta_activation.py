@@ -30,7 +30,7 @@ ACCURACY = {
 }
 
 
-def made(accuracy=ACCURACY, curve="swish", lift=2.0, loss=1.10, own=0.67, runs=10, transfer=True) -> list[Result]:
+def made(accuracy=ACCURACY, curve="swish", lift=2.0, loss=1.10, own=0.67, runs=10, transfer=True, outer=11):
     """Stored results as they would be, made by hand, with a little spread over seeds."""
     draw = np.random.default_rng(0)
     x = claim.AT
@@ -48,8 +48,9 @@ def made(accuracy=ACCURACY, curve="swish", lift=2.0, loss=1.10, own=0.67, runs=1
             curves = {}
             if name == "learned":
                 values["own_first_accuracy"] = own + mean - value
-                way = [1.352 + mean - value, *[1.0] * 9, 1.033]
+                way = [1.352 + mean - value, *[1.0] * (outer - 2), 1.033]
                 curves = {"outer_loss": way, "x": x.tolist(), "curve": (shape + 0.01 * seed).tolist()}
+                curves |= {"curve_0": np.maximum(x, 0).tolist(), f"curve_{outer - 1}": curves["curve"]}
             results.append(Result(Run("meta-activation", 1, {"activation": name}, seed, {}), values, curves))
     return results
 
@@ -225,6 +226,9 @@ def test_a_key_holds_what_decides_the_numbers_and_nothing_else(changed, learned,
 def test_quick_is_part_of_the_settings():
     quick = replace(Settings(), **claim.quick(Settings()))
     assert quick.runs == 2 and not quick.transfer and len(claim.cells(quick)) == 8
+    for steps in (30, 101, 301):  # as `--quick --set steps=30` has it
+        given = Settings(steps=steps)
+        assert len(claim.cells(replace(given, **claim.quick(given)))) == 8
 
 
 @pytest.mark.parametrize(
@@ -236,6 +240,9 @@ def test_quick_is_part_of_the_settings():
         ({"decay": 1.0}, "decay 1 must lie between 0 and 1"),
         ({"noise": -0.1}, "noise -0.1 be 0 or more"),
         ({"batch": 9000}, "a batch of 9000 cannot be taken"),
+        ({"steps": 10**12}, "steps 1000000000000 must be at most 1000000"),
+        ({"long_steps": 10**12}, "long_steps 1000000000000 must be at most"),
+        ({"cnn_steps": 10**12}, "cnn_steps 1000000000000 must be at most"),
     ],
 )
 def test_what_cannot_be_run_is_refused_at_once(wrong, sentence):
@@ -252,8 +259,39 @@ def test_numbers_as_published_support_it():
     assert sum(one.headline for one in judgement.statements) == 7
     assert found["published-outer-0"].verdict == Verdict.compatible and "published-outer-25" not in found
     assert found["published-relu"].verdict == Verdict.compatible
+    assert found["published-relu"].published == "58.8 %" and found["published-pieces"].published == "66.4 %"
     assert found["cnn-test-accuracy-relu"].verdict == Verdict.supported
     assert found["cnn-first-epoch-loss-relu"].verdict == Verdict.refuted  # a higher "loss", as made up
+
+
+@pytest.mark.parametrize(("outer", "published"), [(151, 0.682), (301, 0.684), (11, None)])
+def test_the_learned_one_is_compared_with_what_was_printed_after_as_many_outer_steps(outer, published):
+    results = made(own=0.683, outer=outer)
+    judgement, found = judged(results)
+    said = found["published-learned"]
+    if published is None:
+        assert said.value is None and said.verdict == Verdict.undecided and said.published == "68.4 % after 301"
+    else:
+        assert said.value is not None and said.published == f"{100 * published:.1f} %"
+    row = next(row for row in judgement.table if row[0] == "learned")
+    assert judgement.table[0][2] == "published, first 500"
+    assert row[2] == ("" if published is None else f"{100 * published:.1f}")
+    finals = next(spec for caption, spec in claim.figure(results, judgement).items() if "Test accuracy" in caption)
+    marks = {row["net"]: row["value"] for row in drawn(finals) if row.get("part") == "published"}
+    assert marks.pop("learned", None) == published and len(marks) == 7 and "first 500" in str(finals)
+
+
+def drawn(spec) -> list[dict]:
+    """The rows inside a figure."""
+    return spec["data"]["values"]
+
+
+def test_the_stages_of_one_curve_are_drawn():
+    results = made()
+    figures = claim.figure(results, claim.judge(results, Settings()))
+    at = {row["net"]: row["y"] for row in drawn(figures["One activation on its way"]) if row["x"] == -2.0}
+    place = claim.AT.tolist().index(-2.0)
+    assert at == {f"step {k}": results[0].curves[f"curve_{k}"][place] for k in (0, 10)} and len({*at.values()}) == 2
 
 
 @pytest.mark.parametrize(
@@ -293,7 +331,29 @@ def test_a_training_that_broke_down_learned_nothing_and_is_no_crash():
     assert found["positive"].n == 9 and found["above-relu"].n == 10
     assert verdict._values(results, "learned", "test_accuracy")[0] == 0.1
     assert verdict._values(results, "learned", "mean_loss")[0] == pytest.approx(np.log(10))
-    assert claim.figure(results, judgement)
+    assert [row[5] for row in judgement.table[1:3]] == ["10, 1 broke down", "10"]
+    one = found["published-outer-10"]  # log 10 is no loss of a training that held
+    assert one.n == 9 and one.value == pytest.approx(1.033) and one.sentence.endswith(", 1 left out")
+    assert found["published-outer-0"].n == 10 and "left out" not in found["published-outer-0"].sentence
+    figures = claim.figure(results, judgement)
+    (way,) = (spec for caption, spec in figures.items() if "outer loss" in caption)
+    assert "9 activations; 1 broke down" in str(way)
+
+
+def test_published_losses_are_compared_with_losses_that_are_numbers():
+    results = made()
+    relu = [i for i, one in enumerate(results) if one.run.settings["activation"] == "relu"]
+    for i in relu[:2]:
+        results[i] = replace(results[i], values={**results[i].values, "mean_loss": float("nan")})
+    found = judged(results)[1]
+    one = found["published-loss-relu"]
+    assert one.n == 8 and one.value == pytest.approx(1.337, abs=0.01)
+    assert one.sentence == "ReLU, mean loss: as published, 2 left out"
+    for i in relu:
+        results[i] = replace(results[i], values={**results[i].values, "mean_loss": float("nan")})
+    judgement, found = judged(results)
+    assert found["published-loss-relu"].value is None and found["published-loss-relu"].published == "1.337"
+    assert judgement.table[2][5] == "10, 10 broke down"
 
 
 # A small run of everything

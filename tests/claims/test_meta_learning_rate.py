@@ -177,6 +177,7 @@ def test_quick_is_part_of_the_settings():
         ({"outer_rate": 0.0}, "outer_rate 0 must be finite and above 0"),
         ({"outer_rate": float("nan")}, "must be finite and above 0"),
         ({"batch": 5000}, "a batch of 5000 cannot be taken"),
+        ({"steps": 10**12}, "steps 1000000000000 must be at most 1000000"),
     ],
 )
 def test_what_cannot_be_run_is_refused_at_once(wrong, sentence):
@@ -220,9 +221,69 @@ def test_few_seeds_decide_nothing():
 def test_a_learning_rate_that_ran_away_is_said_and_never_a_crash():
     results = made(above=float("nan"))
     judgement, found = judged(results)
-    assert "10 diverged" in judgement.table[1][1]
+    assert "10 ran away" in judgement.table[1][1]
     assert "published-rate-above" not in found and "published-rate-below" in found
     assert claim.figure(results, judgement)
+
+
+def changed(results, seeds, **values) -> list[Result]:
+    """The learned runs from above of these seeds, with other ends; their curves end there as well."""
+    found = []
+    for one in results:
+        if one.run.settings.get("start") == ABOVE and one.run.seed in seeds:
+            curves = {**one.curves, "rate": [ABOVE, values.get("rate", one.values["rate"])]}
+            one = replace(one, values={**one.values, **values}, curves=curves)
+        found.append(one)
+    return found
+
+
+def test_two_rates_that_both_ran_away_do_not_meet():
+    judgement, found = judged(made(above=float("nan"), below=float("nan")))
+    for name, value in (("starts-meet", claim.GRID_TO), ("rate-is-the-best", claim.GRID_TO)):
+        assert found[name].verdict == Verdict.refuted and found[name].value == value
+    assert judgement.verdict == Verdict.refuted
+    huge = judged(made(above=2e11, below=2e11))[1]
+    assert huge["starts-meet"].verdict == Verdict.refuted and huge["starts-meet"].value == claim.GRID_TO
+
+
+@pytest.mark.parametrize("rate", [-0.4, -3e8, 10.5, 2e11, float("inf"), float("nan")])
+def test_a_rate_that_ran_away_need_not_end_as_nan(rate):
+    """One of ten runs: it counts as apart, and not among the published numbers, in no figure and in no mean."""
+    results = changed(made(), {0}, rate=rate, mean_loss=1.2, last_loss=0.3)
+    judgement, found = judged(results)
+    assert found["starts-meet"].value == pytest.approx((9 * 0.004 + claim.GRID_TO) / 10)
+    assert found["starts-meet"].verdict != Verdict.supported
+    assert found["loss-is-the-best"].value == pytest.approx(0.0002 + (np.log(10) - 1.716) / 10, abs=2e-3)
+    kept = judged([one for one in made() if one.run.seed])[1]
+    for name in ("published-rate-above", "published-loss-above", "published-last-above"):
+        assert found[name] == kept[name] and found[name].n == 9
+    assert judgement.table[1][1].endswith(", 1 ran away") and judgement.table[1][3].endswith(", 1 ran away")
+    figures = claim.figure(results, judgement)
+    ways = next(spec for caption, spec in figures.items() if "on its way" in caption)
+    rows = [row for row in ways["data"]["values"] if row["net"] == "from 1.5" and "low" in row]
+    assert {row["step"] for row in rows if row.get("part") != "published"} == {0}
+
+
+@pytest.mark.parametrize("rate", [-0.4, 2e11, float("nan")])
+def test_when_all_ran_away_the_figures_are_drawn(rate):
+    results = made(above=rate, below=rate)
+    figures = claim.figure(results, claim.judge(results, Settings()))
+    assert len(figures) == 3 and "learned: " not in str(figures)  # there is no rate to be shown on the grid
+    (ways,) = (spec for caption, spec in figures.items() if "on its way" in caption)
+    assert plot.render(ways, "svg").startswith(b"<svg")
+
+
+def test_a_loss_that_is_no_number_loses_the_run():
+    results = changed(made(), {0}, mean_loss=float("nan"))
+    _, found = judged(results)
+    assert found["published-rate-above"].n == found["published-last-above"].n == 9
+    assert found["starts-meet"].value == pytest.approx((9 * 0.004 + claim.GRID_TO) / 10)
+    assert found["better-than-above"].n == 10  # the loss at the start was measured
+
+
+def test_each_start_has_the_last_loss_that_was_printed_for_it():
+    found = judged(made())[1]
+    assert [found[f"published-last-{name}"].published for name in ("above", "below")] == ["1.505", "1.506"]
 
 
 def test_a_rate_at_which_training_breaks_down_is_not_the_best():

@@ -155,6 +155,7 @@ def test_the_default_run(monkeypatch):
         (DEEP, 10),
         (DEFAULT, 1),
     ]
+    assert all(cell.ahead for cell in cells)  # each begins by training
     runs = [run for cell in cells for run in cell.runs]
     assert len({key(run) for run in runs}) == len(runs) == 31
     more = {key(run) for cell in claim.cells(Settings(runs=12)) for run in cell.runs}
@@ -210,7 +211,7 @@ def test_quick_is_shorter_and_part_of_the_settings():
 # How it is judged
 
 
-def results(changed=None, runs=10, spread=0.006, votes=VOTES, diverged=0) -> list[Result]:
+def results(changed=None, runs=10, spread=0.006, votes=VOTES, diverged=0, epochs=2) -> list[Result]:
     """Stored results with the published accuracies, but for what is changed: {(variant, layer): accuracy}."""
     draw, made = np.random.default_rng(0), []
     for variant, accuracies in PUBLISHED.items():
@@ -221,7 +222,8 @@ def results(changed=None, runs=10, spread=0.006, votes=VOTES, diverged=0) -> lis
             values |= {"vote": votes[variant] + spread * draw.standard_normal(), "loss": 2.9}
             if seed < diverged:
                 values["diverged_at_step"] = 3.0
-            curves = {"epoch": [1.0, 2.0], "loss": [3.5, 2.9 + 0.01 * seed], "linear": linear}
+            falling = np.linspace(3.5, 2.9 + 0.01 * seed, epochs).tolist()
+            curves = {"epoch": np.arange(1.0, epochs + 1).tolist(), "loss": falling, "linear": linear}
             made.append(Result(Run("self-supervised", 1, {"variant": variant}, seed, {}), values, curves))
     return made
 
@@ -244,6 +246,7 @@ def test_supported():
         "deep-falls",
     }
     assert judgement.verdict == Verdict.supported and judgement.runs == 30
+    assert "lowest" not in judgement.sentence  # no headline tests it
     assert statements["default-above-z"].published == "7.1 %" and statements["deep-peak"].published == "5.1 %"
     assert statements["projector-helps"].value == pytest.approx(0.287, abs=0.01)
     assert statements["no-projector-falls"].p == pytest.approx(6 * 2 / 2**10)  # exact, Holm over six
@@ -314,8 +317,8 @@ def test_the_figures_are_valid_and_can_be_drawn(runs):
     xs = np.arange(30.0).tolist()
     curves = {"digit": digits, "pixels_x": xs, "pixels_y": xs, "H_x": xs, "H_y": xs}
     made.append(Result(Run("self-supervised", 1, {"variant": DEFAULT, "embedding": "t-SNE"}, 0, {}), {}, curves))
-    judgement = claim.judge(made, Settings())
-    assert judgement.runs == 3 * runs
+    judgement, statements = judged(made)
+    assert judgement.runs == statements["diverged"].n == 3 * runs  # the map's network is not counted twice
     figures = claim.figure(made, judgement)
     assert list(figures) == [
         "Linear test accuracy by layer",
@@ -325,6 +328,14 @@ def test_the_figures_are_valid_and_can_be_drawn(runs):
     for spec in figures.values():
         altair.Chart.from_dict(spec)
         assert plot.render(spec, "svg").startswith(b"<svg")
+
+
+@pytest.mark.parametrize(("epochs", "shown"), [(9, set()), (10, {10}), (199, {10}), (200, {10, 200})])
+def test_published_losses_stand_at_epochs_that_were_run(epochs, shown):
+    made = results(runs=2, epochs=epochs)
+    spec = claim.figure(made, claim.judge(made, Settings(epochs=epochs)))["Contrastive loss while training"]
+    rows = [row for row in spec["data"]["values"] if row.get("part") == "published"]
+    assert {row["epoch"] for row in rows} == shown and len(rows) == 3 * len(shown)
 
 
 # A small run of everything
@@ -338,7 +349,7 @@ def test_a_small_run_records_every_layer():
         assert len(one.curves["linear"]) == 4 and one.values["linear_3"] == one.curves["linear"][3]
         assert one.values["linear_1"] > 0.2 and 0.1 < one.values["vote"] < 1
         assert 4 < one.values["loss"] < np.log(500) + 0.05 and one.curves["epoch"] == [1.0]
-        assert one.values["probe_steps"] == 5
+        assert one.values["probe_steps"] == 5 and "loss_epoch_10" not in one.values  # there is no tenth epoch
     first, second = found
     assert first.values["linear_0"] == second.values["linear_0"] and first.curves["loss"] != second.curves["loss"]
 

@@ -121,7 +121,7 @@ def test_short_and_faithful_are_part_of_the_settings():
     short = replace(Settings(), **claim.quick(Settings()))
     assert sum(claim.cost(r) for c in claim.cells(short) for r in c.runs) < 24
     whole = replace(Settings(), **claim.faithful(Settings()))
-    assert whole.samples == 5000 and len(claim.cells(whole)) == 4
+    assert whole.samples == 5000 and whole.matched == 1500 and len(claim.cells(whole)) == 4
     assert replace(Settings(samples=9000), **claim.faithful(Settings(samples=9000))).samples == 9000
 
 
@@ -178,6 +178,7 @@ def test_supported():
     assert statements["mnist1d-votes"].value == pytest.approx(0.45, abs=0.01)  # of the larger sets
     assert statements["map-loses"].verdict == Verdict.supported
     assert statements["fragments"].verdict == statements["rim"].verdict == Verdict.supported
+    assert statements["rim"].unit == "times the r.m.s. radius"
     assert statements["published-votes"].verdict == Verdict.supported
     assert statements["published-kl"].verdict == Verdict.undecided and statements["published-kl"].value == 2.5276
 
@@ -242,6 +243,16 @@ def test_sentences_and_table_are_short():
         "MNIST-1D, as published",
     ]
     assert judgement.table[1][2].startswith("98.") and judgement.table[1][4] == "0.56" and judgement.table[4][5] == "1"
+
+
+def test_the_published_set_is_not_one_of_the_sets_of_its_size():
+    sizes = {(SIGNALS, 5000): (0.59, 0.47, -0.04, -0.09)}
+    made = results(sizes)
+    figures = claim.figure(made, claim.judge(made, Settings(samples=5000)))
+    for caption in ("Votes of neighbours, in pixels and on the map", "Silhouettes, in pixels and on the map"):
+        rows = [row for row in figures[caption]["data"]["values"] if row["part"] == "one run"]
+        seeds = {label: {row["seed"] for row in rows if row["net"] == label} for label in {row["net"] for row in rows}}
+        assert seeds["MNIST-1D, 5000"] == set(range(10)) and seeds["MNIST-1D, as published"] == {42}
 
 
 @pytest.mark.parametrize(("runs", "published"), [(1, False), (10, True)])

@@ -90,6 +90,12 @@ def test_the_books_noise_is_pythons():
     assert (corrupt.python_label_noise(made, 0.15, seed=1).y_train != noisy.y_train).any()
 
 
+@pytest.mark.parametrize("classes", [2, 9, 11])
+def test_the_books_noise_is_for_ten_classes(classes: int):
+    with pytest.raises(ValueError, match=rf"numbers has {classes} classes, .* draws one of ten; take label_noise"):
+        corrupt.python_label_noise(numbers(40, classes), 0.15)
+
+
 # Noise with a seed of its own
 
 
