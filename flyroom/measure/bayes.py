@@ -29,10 +29,11 @@ from flyroom.data.mnist1d.stages import Process
 Signals = Float[np.ndarray, "example position"]
 LogPosterior = Float[np.ndarray, "example class_"]
 
-CHUNK = 256  # examples that are set against all hypotheses together: 12 MB of bounds at the defaults
+CHUNK = 256  # examples that are set against all hypotheses together: 25 MB of bounds at the defaults
 MARGIN = 23.0  # nats: a hypothesis whose bound lies this far below the largest likelihood is left out
 FIRST = 28.0  # nats: those within this of the best bound are tried first; rarely does a second round find more
 NODES = 32  # of the quadrature
+NARROW = 1e-9  # a narrower range of scales or slopes is a point: rounding would eat the differences within it
 REACH = 6.5  # standard deviations of a, to each side of its best value, that the quadrature covers
 
 
@@ -66,7 +67,7 @@ def classifier(
 
     Hypotheses whose likelihood is provably below exp(-23) of the largest are left out, so that a class far from the
     signal may have -inf; the quadrature's error is of the order of 1e-6 of a likelihood at the defaults. Classes are
-    equally likely beforehand.
+    equally likely beforehand. A `scale_coeff` or `shear_scale` nearer to 0 than 1e-9 counts as 0.
 
     **Raises** ValueError where signals have no density: `iid_noise_scale` 0, or more positions asked for than there
     are points; and by the returned function for signals of another length or with values that are not finite.
@@ -77,7 +78,7 @@ def classifier(
     >>> int((classifier(test)(examples.x).argmax(axis=1) == examples.y).sum())
     20
     """
-    process = source.process
+    process = _without_slivers(source.process)
     length = process.final_seq_length
     _check(process)
     mean, deviation = _moments(process) if moments is None else moments
@@ -116,6 +117,12 @@ def _check(process: Process) -> None:
             f"final_seq_length={process.final_seq_length} is more than the {process.length} points that carry noise, "
             f"so that signals have no density; it must be at most {process.length}"
         )
+
+
+def _without_slivers(process: Process) -> Process:
+    """The process with ranges of scale and shear that are next to nothing (below NARROW) set to nothing."""
+    wide = {name: getattr(process, name) for name in ("scale_coeff", "shear_scale")}
+    return replace(process, **{name: width if abs(width) >= NARROW else 0.0 for name, width in wide.items()})
 
 
 def _moments(process: Process) -> tuple[float, float]:

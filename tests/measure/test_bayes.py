@@ -183,6 +183,18 @@ def test_on_the_default_process_it_makes_next_to_no_mistake():
     assert (found.argmax(axis=1) == source[:100].y).all()
 
 
+@pytest.mark.parametrize("name", ["scale_coeff", "shear_scale"])
+@pytest.mark.parametrize("width", [1e-17, -1e-17, 1e-300, 1e-12, 2e-9])
+def test_a_range_of_next_to_nothing_is_nothing(name, width):
+    """Below 1e-9 it is taken for 0; above it the difference of two ends is still worth something."""
+    none: dict[str, Any] = {**TINY, name: 0.0}
+    source, moments = stream(dtype=np.float64, **none), mnist1d.population_moments(**none)
+    x = source[:5].x
+    expected = np.exp(bayes.classifier(source)(x))
+    found = np.exp(bayes.classifier(stream(dtype=np.float64, **{**none, name: width}), moments=moments)(x))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_no_signal_has_no_posterior():
     assert bayes.classifier(stream(**HARD))(np.zeros((0, 40))).shape == (0, 10)
 
