@@ -14,6 +14,7 @@ from flyroom.nets.mlp import MLP
 from flyroom.records import Dataset
 
 EXAMPLES = 4000  # to train on, in both protocols
+NOISE = 0.15  # share of the training labels drawn anew, in both protocols
 THRESHOLD = 0.01  # a network interpolates where its training error is below this
 
 

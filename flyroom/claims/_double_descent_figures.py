@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flyroom import plot
 from flyroom.claims import _double_descent_sweeps as sweeps
-from flyroom.claims._double_descent import EXAMPLES, PUBLISHED, THRESHOLD, parameters
+from flyroom.claims._double_descent import EXAMPLES, NOISE, PUBLISHED, THRESHOLD, parameters
 from flyroom.claims._double_descent_sweeps import Sweep
 from flyroom.claims._statements import band, bounds, mean_accuracy, percent_with_interval
 from flyroom.records import Json, Judgement, Result
@@ -42,7 +42,7 @@ def table(results: Sequence[Result], every: Sequence[Sweep]) -> tuple[tuple[str,
     for one in every:
         for size in one.sizes:
             test, train = (sweeps.errors(results, one, size, part) for part in SHOWN)
-            known = _published(results, one).get(size)
+            known = published_errors(results, one).get(size)
             broken = sum("diverged_at_step" in run.values for run in sweeps.chosen(results, one, size))
             rows.append(
                 (
@@ -58,9 +58,15 @@ def table(results: Sequence[Result], every: Sequence[Sweep]) -> tuple[tuple[str,
     return tuple(rows)
 
 
-def _published(results: Sequence[Result], one: Sweep) -> dict[int, float]:
-    """The published errors of a sweep in per cent, where its protocol is the one that they were published of."""
-    if one.examples != EXAMPLES or results[0].run.settings.get("protocol", "mnist1d") != "mnist1d":
+def published_errors(results: Sequence[Result], one: Sweep) -> dict[int, float]:
+    """The published errors of a sweep in per cent, by size; none unless its protocol and its noise are the published.
+
+    The noise is in the recipe of the data, and in that alone.
+    """
+    ours = [run.run for run in results if _place(run) == (one.net, one.labels, one.examples)]
+    noise = {run.data.get("probability") for run in ours if one.labels == "noisy"}
+    protocols = {run.settings.get("protocol", "mnist1d") for run in ours}
+    if one.examples != EXAMPLES or protocols != {"mnist1d"} or not noise <= {NOISE}:
         return {}
     return dict(PUBLISHED.get((one.net, one.labels), {}))
 
@@ -70,10 +76,10 @@ def draw(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     every = found(results)
     whole = [one for one in every if one.examples == EXAMPLES]
     runs = f"{judgement.runs} networks; {BANDS}"
+    known = any(published_errors(results, one) for one in whole)
+    diamonds = "; diamonds are the published test errors" if known else ""
     figures = {
-        "Error against the number of parameters; diamonds are the published test errors": _over_size(
-            results, whole, runs
-        ),
+        f"Error against the number of parameters{diamonds}": _over_size(results, whole, runs),
         "Error of the widest MLP in the course of training": _over_epochs(results, whole[0]),
     }
     if len(every) > len(whole):
@@ -89,7 +95,7 @@ def _over_size(results: Sequence[Result], whole: Sequence[Sweep], runs: str) -> 
             rows += [{**row, "net": name, "data": panel(one)} for row in _points(results, one, part)]
         published += [
             {"net": SHOWN["test"], "data": panel(one), "size": parameters(one.net, size), "mean": error / 100}
-            for size, error in _published(results, one).items()
+            for size, error in published_errors(results, one).items()
             if size <= one.sizes[-1]  # beyond, they would lie under the names of the lines
         ]
         fitted = [row["size"] for row in _points(results, one, "train") if row["mean"] < THRESHOLD]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flyroom import plot, stats
-from flyroom.claims._statements import band, bounds, mean_accuracy
+from flyroom.claims._statements import band, bounds, mean_accuracy, percent_with_interval
 from flyroom.records import Json, Judgement, Result
 
 TICKET = "ticket"
@@ -75,6 +75,26 @@ def control(results: Sequence[Result], condition: str) -> str:
     return own if results and all(own in one.values for one in results) else "dense_new"
 
 
+def table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
+    """One row a condition, and one that counts the networks that diverged, if any did.
+
+    The published tickets are those of the notebook and of the figures of its first version.
+    """
+
+    def cell(name: str) -> str:
+        if not results or not all(name in one.values for one in results):
+            return ""
+        return percent_with_interval([one.values[name] for one in sorted(results, key=lambda one: one.run.seed)])
+
+    rows: list[tuple[str, ...]] = [("trained on", "dense, %", "random, %", "ticket, %", "published")]
+    for at, row in ROWS.items():
+        if at == "found" or cell(f"{TICKET}_{at}"):
+            printed = ", ".join(f"{100 * one[TICKET]:.1f}" for one in published(at))
+            rows.append((row, *(cell(name if at == "found" else f"{name}_{at}") for name in KINDS), printed))
+    diverged = sum(int(one.values.get("diverged", 0)) for one in results)
+    return (*rows, (f"{diverged} diverged", "", "", "", "")) if diverged else tuple(rows)
+
+
 def figures(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     said = f"{judgement.runs} seeds; bars and bands are 95 % intervals of the mean"
     shown = {
@@ -87,7 +107,10 @@ def figures(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     }
     if all("step" in one.curves for one in results):
         shown["Test accuracy while training on new data"] = _on_the_way(results, said)
-    shown["Kept neighbours in the first layer, as a multiple of chance"] = _neighbours(results, said)
+    held = "unit and each position" if _both(results) else "unit"
+    shown[f"Kept neighbours in the first layer, as a multiple of chance, given how many each {held} keeps"] = (
+        _neighbours(results, said)
+    )
     return shown
 
 
@@ -149,18 +172,24 @@ def _on_the_way(results: Sequence[Result], said: str) -> dict[str, Json]:
     return plot.curves(rows, title="Test accuracy while training on new data", subtitle=said, y_domain=(0.0, 0.8))
 
 
+def _both(results: Sequence[Result]) -> bool:
+    """Whether the chance that holds the counts of units and of positions is stored with every run."""
+    return all(f"{TICKET}_expected_both_2" in one.values for one in results)
+
+
 def _neighbours(results: Sequence[Result], said: str) -> dict[str, Json]:
     dots, means = [], []
+    chance = "expected_both" if _both(results) else "expected"
     for k in (2, 3, 4):
         for kind in (TICKET, "random"):
-            if not all(one.values.get(f"{kind}_expected_{k}", 0.0) > 0 for one in results):
+            if not all(one.values.get(f"{kind}_{chance}_{k}", 0.0) > 0 for one in results):
                 continue
             here = {"net": NAMES[kind], "data": f"{k} neighbours kept"}
-            pairs = [(one.values[f"{kind}_adjacent_{k}"], one.values[f"{kind}_expected_{k}"]) for one in results]
-            found = stats.ratio([have for have, _ in pairs], [chance for _, chance in pairs])
+            pairs = [(one.values[f"{kind}_adjacent_{k}"], one.values[f"{kind}_{chance}_{k}"]) for one in results]
+            found = stats.ratio([have for have, _ in pairs], [expected for _, expected in pairs])
             dots += [
-                {**here, "value": have / chance, "seed": one.run.seed}
-                for one, (have, chance) in zip(results, pairs, strict=True)
+                {**here, "value": have / expected, "seed": one.run.seed}
+                for one, (have, expected) in zip(results, pairs, strict=True)
             ]
             # Student's interval of two seeds reaches below none, where no count lies.
             means.append({**here, "value": found.value, **{end: max(0.0, at) for end, at in bounds(found).items()}})

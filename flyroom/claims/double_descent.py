@@ -26,9 +26,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from flyroom import stats, train
+from flyroom import train
 from flyroom.claims import _double_descent_figures as figures
-from flyroom.claims import _double_descent_sweeps as sweeps
+from flyroom.claims import _double_descent_statements as said
 from flyroom.claims import _runs
 from flyroom.claims._double_descent import (
     CHANNELS,
@@ -36,16 +36,14 @@ from flyroom.claims._double_descent import (
     CNN_LAST,
     CNN_PEAK,
     EXAMPLES,
+    NOISE,
     PROTOCOLS,
-    PUBLISHED,
-    Protocol,
     data,
     network,
     parameters,
 )
 from flyroom.claims._double_descent_sweeps import Sweep
-from flyroom.claims._statements import against_published, difference, unmeasured, within
-from flyroom.records import About, Cell, Json, Judgement, Result, Run, Statement
+from flyroom.records import About, Cell, Json, Judgement, Result, Run
 
 ABOUT = About(
     id="double-descent",
@@ -66,10 +64,6 @@ ABOUT = About(
     "28.6 % (published 27.7 and 28.7), so that the fall from the peak is judged where it is smaller.",
 )
 
-NO_PEAK = 0.01  # the published figure is in whole per cent: what it cannot show is no peak
-A_POINT = 0.01  # the same, for a rise or a fall in the course of training
-NEAR = 2.0  # "at the threshold": within a factor 2 in parameters; the published peaks lie at 0.6 to 1 of it
-PEAK_P_N = (1.05, 1.7)  # where the published training error reaches zero
 FEWER_WIDTHS = (9, 16, 27, 47, 80)  # of the sweeps over numbers of examples
 
 
@@ -86,7 +80,7 @@ class Settings:
     channels: str = "4 14 24"  # further numbers of channels
     far_channels: int = 50  # where the CNN's sweep ends; published 100
     fewer_examples: str = "1000 2000"  # further numbers of training examples, for the MLP with noise
-    noise: float = 0.15  # share of the training labels drawn anew
+    noise: float = NOISE  # share of the training labels drawn anew
     noise_from: str = "published"  # or seed: wrong labels of their own for each seed (takes twice the time)
     batch: int = 100  # examples an update
     learning_rate: float = 0.01  # of SGD with momentum 0.9
@@ -101,6 +95,8 @@ def quick(settings: Settings) -> dict[str, Any]:
 
 def faithful(settings: Settings) -> dict[str, Any]:
     """All published widths and numbers of channels, ten seeds of each."""
+    if settings.protocol not in PROTOCOLS:
+        return {}  # `cells` says what there is
     widths = _text(PROTOCOLS[settings.protocol].widths)
     every = {"widths": widths, "clean_widths": widths, "channels": _text(CHANNELS), "far_channels": CNN_LAST}
     return {**every, "sweep_runs": max(settings.runs, settings.sweep_runs)}
@@ -119,7 +115,7 @@ def cells(settings: Settings) -> list[Cell]:
         for size in one.sizes:
             main = one.labels == "noisy" and one.examples == EXAMPLES and (one.net, size) in compared
             seeds = range(settings.runs if main else settings.sweep_runs)
-            wanted.append(Cell(tuple(_run(settings, one, size, seed) for seed in seeds)))
+            wanted.append(Cell(tuple(_run(settings, one, size, seed) for seed in seeds), ahead=True))
     return wanted
 
 
@@ -147,11 +143,11 @@ def _check(settings: Settings) -> None:
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:
-    """Positive whole numbers from a list in one string: "4 9 27", commas allowed."""
+    """Positive whole numbers from a list in one string: "4 9 27", commas allowed; each of them once."""
     words = text.replace(",", " ").split()
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise ValueError(f'{name} {text!r} is not a list of positive whole numbers such as "4 9 27"')
-    return tuple(int(word) for word in words)
+    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 def _text(numbers: Sequence[int]) -> str:
@@ -243,151 +239,29 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
     plan, (main, *others) = PROTOCOLS[settings.protocol], _sweeps(settings)
     beside = [one for one in others if one.labels == "noisy" and one.examples == EXAMPLES]
-    statements = [*_shape(results, main, plan, beside), _at_threshold(results, main, plan.first, headline=True)]
-    statements += [_at_threshold(results, one, CNN_FIRST) for one in beside]
-    at_peak = sweeps.mean_ratio(sweeps.at_peak(results, main, plan.first) / EXAMPLES)
-    low_high = f"{PEAK_P_N[0]} to {PEAK_P_N[1]}"
-    statements.append(
-        within(
-            "mlp-peak-p-n",
-            f"MLP: P/N at the peak is {low_high}",
-            at_peak,
-            low=PEAK_P_N[0],
-            high=PEAK_P_N[1],
-            unit="times",
-        )
-    )
+    statements = [
+        *said.shape(results, main, plan, beside, settings.far_channels),
+        said.at_threshold(results, main, plan.first),
+        *(said.at_threshold(results, one, CNN_FIRST) for one in beside),
+        said.peak_p_n(results, main, plan.first),
+    ]
     for one in others:
         if one.labels == "clean":
-            statements += _without_noise(results, one, plan)
-    statements += _fewer(results, main, [one for one in others if one.examples != EXAMPLES])
-    statements += _while_training(results, main, plan.far)
-    if settings.protocol == "mnist1d":
-        statements += _as_published(results, [main, *others])
-    nets = "MLP and of the CNN" if settings.protocol == "mnist1d" else "MLP"
+            statements += said.without_noise(results, one, plan)
+    statements += said.fewer(results, main, [one for one in others if one.examples != EXAMPLES])
+    statements += said.while_training(results, main, plan.far)
+    statements += said.as_published(results, [main, *others])
+    nets, peaks = ("MLP and of the CNN", "both peaks lie") if beside else ("MLP", "the peak lies")
+    descents = sum(one.id.endswith("descends") for one in statements)
+    falls = "falls, " if descents == 1 + len(beside) else ""  # no smaller size was run: only the rise was judged
     return _runs.judgement(
         ABOUT,
         results,
         statements,
-        f"With noisy labels the test error of the {nets} falls, rises to a peak and falls again; the MLP's peak lies "
-        "where the training data are just fitted.",
+        f"With noisy labels the test error of the {nets} {falls}rises to a peak and falls again; {peaks} where the "
+        "training data are just fitted.",
         table=figures.table(results, _sweeps(settings)),
     )
-
-
-def _shape(results: Sequence[Result], main: Sweep, plan: Protocol, beside: Sequence[Sweep]) -> list[Statement]:
-    """First minimum < peak > end, and the end against the first minimum: one family, paired by seed."""
-    compared = [(main, "MLP", "n", (plan.first, plan.peak, plan.far))]
-    compared += [(one, "CNN", "c", (CNN_FIRST, CNN_PEAK, one.sizes[-1])) for one in beside]
-    names, pairs, published = [], [], []
-    for one, net, letter, (first, peak, far) in compared:
-        # The MLP was published to end below its first minimum, the CNN above.
-        ends = (far, first) if net == "MLP" else (first, far)
-        for what, low, high in (("rises", first, peak), ("falls", far, peak), ("ends", *ends)):
-            names.append((f"{net}-{what}".lower(), f"{net}, noise: {letter} = {low} errs less than {letter} = {high}"))
-            pairs.append((sweeps.errors(results, one, low), sweeps.errors(results, one, high)))
-            known = PUBLISHED[one.net, one.labels] if plan == PROTOCOLS["mnist1d"] else {}
-            both = low in known and high in known
-            published.append(f"{known[high] - known[low]:.1f} %" if both else "")
-    found = stats.judge_orders(pairs)
-    return [
-        difference(name, sentence, order, headline=True, published=text)
-        for (name, sentence), order, text in zip(names, found, published, strict=True)
-    ]
-
-
-def _at_threshold(results: Sequence[Result], one: Sweep, first: int, *, headline: bool = False) -> Statement:
-    """Peak against threshold, in parameters, by seed: both are found in the curve of the same seed."""
-    net = one.net.upper()
-    name, sentence = f"{one.net}-at-threshold", f"{net}: the peak is within a factor {NEAR:g} of the threshold"
-    published = "0.7 times" if one.net == "mlp" else "0.6 times"
-    thresholds = sweeps.thresholds(results, one, first)
-    if not np.isfinite(thresholds).all():
-        left = unmeasured(name, f"{sentence} (not all seeds reach it)", published)
-        return replace(left, headline=headline)
-    ratio = sweeps.mean_ratio(sweeps.at_peak(results, one, first) / thresholds)
-    return within(name, sentence, ratio, low=1 / NEAR, high=NEAR, unit="times", headline=headline, published=published)
-
-
-def _without_noise(results: Sequence[Result], clean: Sweep, plan: Protocol) -> list[Statement]:
-    first, peak, far = (sweeps.errors(results, clean, size) for size in (plan.first, plan.peak, plan.far))
-    rise = stats.mean_interval(np.subtract(peak, first))
-    (fall,) = stats.judge_orders([(far, peak)])
-    known = PUBLISHED["mlp", "clean"]
-    return [
-        within(
-            "mlp-clean-no-peak",
-            f"MLP, no noise: n = {plan.peak} is no peak (< {100 * NO_PEAK:.0f} % above n = {plan.first})",
-            rise,
-            high=NO_PEAK,
-            published=f"{known[plan.peak] - known[plan.first]:.1f} %",
-        ),
-        difference(
-            "mlp-clean-falls",
-            f"MLP, no noise: n = {plan.far} errs less than n = {plan.peak}",
-            fall,
-            published=f"{known[plan.peak] - known[plan.far]:.1f} %",
-        ),
-    ]
-
-
-def _fewer(results: Sequence[Result], main: Sweep, fewer: Sequence[Sweep]) -> list[Statement]:
-    """Does the peak move with the number of examples? Located seed by seed on the widths that both sweeps have."""
-    pairs, statements = [], []
-    for one in fewer:
-        sizes = tuple(size for size in one.sizes if size in main.sizes)
-        few, many = sweeps.paired_peaks(results, one, main, sizes)
-        pairs.append((np.log2(few), np.log2(many)))
-        ratio = sweeps.mean_ratio((few / one.examples) / (many / main.examples))
-        statements.append(
-            within(
-                f"p-n-{one.examples}",
-                f"{one.examples} examples: P/N at the peak is within a factor {NEAR:g} of that with {EXAMPLES}",
-                ratio,
-                low=1 / NEAR,
-                high=NEAR,
-                unit="times",
-            )
-        )
-    orders = stats.judge_orders(pairs) if pairs else ()
-    moved = [
-        replace(
-            difference(f"moves-{one.examples}", f"{one.examples} examples: the peak is at fewer parameters", order),
-            unit="log2 parameters",
-        )
-        for one, order in zip(fewer, orders, strict=True)
-    ]
-    return [*moved, *statements]
-
-
-def _while_training(results: Sequence[Result], main: Sweep, far: int) -> list[Statement]:
-    """Epoch-wise double descent of the widest MLP: a rise of a point or more, then a fall of a point or more."""
-    rise, fall = sweeps.epoch_wise(results, main, far)
-    point = f"{100 * A_POINT:.0f} %"
-    return [
-        within(
-            f"epochs-{name.split()[0]}", f"MLP, n = {far}: in training the error {name} by {point}", found, low=A_POINT
-        )
-        for name, found in (("rises", rise), ("falls again", fall))
-    ]
-
-
-def _as_published(results: Sequence[Result], every: Sequence[Sweep]) -> list[Statement]:
-    """Each published error at a size that is run, beside ours; it is one run, printed without a spread."""
-    statements = []
-    for one in every:
-        known = PUBLISHED.get((one.net, one.labels), {}) if one.examples == EXAMPLES else {}
-        for size in one.sizes:
-            if size in known:
-                found = against_published(
-                    f"published-{one.net}-{one.labels}-{size}",
-                    f"{figures.panel(one)}, {figures.LETTER[one.net]} = {size}: as published",
-                    sweeps.errors(results, one, size),
-                    known[size] / 100,
-                    0.0,
-                )
-                statements.append(found)
-    return statements
 
 
 def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:

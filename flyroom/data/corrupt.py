@@ -81,9 +81,15 @@ def python_label_noise(dataset: Dataset, probability: float, *, seed: int = 42) 
     For each training example a uniform, and if that is below the probability, the whole part of ten times another.
     The notebook seeds that generator with 0, and making the data seeds it anew with the data set's seed, 42.
 
-    **Raises** ValueError for a probability outside [0, 1] and a seed below 0, TypeError for other types.
+    **Raises** ValueError for data that have not ten classes, a probability outside [0, 1] and a seed below 0, TypeError
+    for other types.
     """
     chance, chosen = _probability(probability), _whole("seed", seed, 0)
+    if len(dataset.classes) != 10:
+        raise ValueError(
+            f"{dataset.name} has {len(dataset.classes)} classes, and this noise draws one of ten; take label_noise, "
+            "which draws from those that there are"
+        )
     generator = random.Random(chosen)
     y = dataset.y_train.copy()
     for i in range(len(y)):

@@ -31,17 +31,19 @@ TRUE = {
 }
 FITTED = {("mlp", 4000): 61, ("cnn", 4000): 24, ("mlp", 1000): 27, ("mlp", 2000): 47}
 EPOCHS = [1.0, 10.0, 100.0, 500.0]
+DIAMONDS = "diamonds are the published test errors"
 IN_TRAINING = (0.8, 0.42, 0.475, 0.455)  # falls, rises, falls
 
 
 def results(
-    changed=None, runs=10, sweep_runs=8, spread=0.004, fitted=None, in_training=IN_TRAINING, shared=0.0
+    changed=None, runs=10, sweep_runs=8, spread=0.004, fitted=None, in_training=IN_TRAINING, shared=0.0, noise=0.15
 ) -> list[Result]:
     """Stored results as they would be, with errors made by hand; `shared` moves all errors of a seed together."""
     draw = np.random.default_rng(0)
     moved = shared * draw.standard_normal(runs)
     reached, made = FITTED | (fitted or {}), []
     for (net, labels, examples), by_size in (TRUE | (changed or {})).items():
+        data = {"name": "label noise", "probability": noise} if labels == "noisy" else {"name": "mnist1d"}
         for size, error in by_size.items():
             ours = labels == "noisy" and examples == 4000 and (net == "mlp" or size in (10, 18, 50))
             for seed in range(runs if ours else sweep_runs):
@@ -49,7 +51,7 @@ def results(
                 train_error = 0.0 if size >= reached[net, examples] else 0.2
                 path = np.array(in_training) + (test - in_training[-1])
                 run = Run(
-                    "double-descent", 1, {"net": net, "size": size, "labels": labels, "examples": examples}, seed, {}
+                    "double-descent", 1, {"net": net, "size": size, "labels": labels, "examples": examples}, seed, data
                 )
                 values = {
                     "test_error": test,
@@ -100,6 +102,7 @@ def test_the_default_run():
     runs = runs_of(Settings())
     assert len({key(run) for run in runs}) == len(runs)
     for cell in cells:
+        assert cell.ahead  # `run` begins with `train_many`
         assert len({str(run.settings) for run in cell.runs}) == 1
         place, noisy = cell.runs[0].settings, "label noise" in str(cell.runs[0].data)
         assert noisy is (place["labels"] == "noisy")
@@ -164,6 +167,18 @@ def test_short_and_faithful_forms_are_settings():
         ("cnn", "noisy")
     ) == 29
     assert claim.quick(Settings(runs=1, epochs=1)) | {"runs": 1, "epochs": 1} == claim.quick(Settings(runs=1, epochs=1))
+
+
+def test_what_is_named_twice_is_run_once():
+    twice = Settings(widths="4, 9 4", channels="4 4", fewer_examples="1000 2000 1000")
+    once = Settings(widths="4 9", channels="4", fewer_examples="1000 2000")
+    assert [key(run) for run in runs_of(twice)] == [key(run) for run in runs_of(once)]
+
+
+def test_the_full_form_of_a_protocol_that_is_not_there_is_refused():
+    unknown = Settings(protocol="udl")
+    with pytest.raises(ValueError, match="no protocol 'udl'; there are"):
+        claim.cells(replace(unknown, **claim.faithful(unknown)))
 
 
 def test_the_book_has_a_protocol_of_its_own():
@@ -250,7 +265,11 @@ def test_the_data_of_each_setting():
 
 # How it is judged
 
-HEADLINES = ("mlp-rises", "mlp-falls", "mlp-ends", "cnn-rises", "cnn-falls", "cnn-ends", "mlp-at-threshold")
+HEADLINES = (
+    *("mlp-descends", "mlp-rises", "mlp-falls", "mlp-ends"),
+    *("cnn-descends", "cnn-rises", "cnn-falls", "cnn-ends"),
+    *("mlp-at-threshold", "cnn-at-threshold"),
+)
 
 
 def test_supported():
@@ -260,7 +279,11 @@ def test_supported():
     assert statements["mlp-rises"].value == pytest.approx(0.065, abs=0.004)
     assert statements["mlp-falls"].published == "8.5 %"
     assert statements["cnn-ends"].published == "9.1 %"
-    assert statements["mlp-ends"].p == pytest.approx(6 * 2 / 2**10)  # exact, Holm over six
+    assert statements["mlp-ends"].p == pytest.approx(8 * 2 / 2**10)  # exact, Holm over eight
+    assert statements["mlp-descends"].published == "15.4 %" and statements["mlp-descends"].n == 10  # 62.6 - 47.2
+    assert statements["cnn-descends"].published == "16.2 %" and statements["cnn-descends"].n == 8  # common seeds
+    assert statements["cnn-descends"].value == pytest.approx(0.16, abs=0.005)
+    assert "falls, rises to a peak and falls again; both peaks" in judgement.sentence
     assert judgement.runs == len(results())
     expected = {
         "mlp-clean-no-peak": Verdict.supported,
@@ -271,7 +294,6 @@ def test_supported():
         "moves-2000": Verdict.supported,
         "p-n-1000": Verdict.supported,
         "p-n-2000": Verdict.supported,
-        "cnn-at-threshold": Verdict.supported,
     }
     assert {name: statements[name].verdict for name in expected} == expected
 
@@ -286,6 +308,9 @@ def test_supported():
         ({("cnn", "noisy", 4000): BY_CHANNELS | {50: 0.36}}, "cnn-falls"),
         ({("cnn", "noisy", 4000): BY_CHANNELS | {50: 0.18}}, "cnn-ends"),
         ({("mlp", "noisy", 4000): BY_WIDTH | {27: 0.6}}, "mlp-at-threshold"),
+        ({("mlp", "noisy", 4000): BY_WIDTH | {4: 0.45}}, "mlp-descends"),
+        ({("cnn", "noisy", 4000): BY_CHANNELS | {4: 0.15}}, "cnn-descends"),
+        ({("cnn", "noisy", 4000): BY_CHANNELS | {14: 0.4}}, "cnn-at-threshold"),
     ],
 )
 def test_one_refuted_headline_refutes_the_claim(changed, refuted):
@@ -293,6 +318,27 @@ def test_one_refuted_headline_refutes_the_claim(changed, refuted):
     assert judgement.verdict == Verdict.refuted
     assert statements[refuted].verdict == Verdict.refuted
     assert statements[refuted].sentence in judgement.sentence
+
+
+def test_where_no_smaller_size_is_run_no_descent_is_judged():
+    small = {("mlp", "noisy", 4000): {16: 0.48, 47: 0.545, 61: 0.54, 300: 0.455}}
+    for channels, falls in (({4: 0.36}, False), ({}, False)):
+        cnn = {("cnn", "noisy", 4000): {**channels, 10: 0.20, 18: 0.335, 24: 0.32, 50: 0.285}}
+        named = " ".join(map(str, [*channels, 24]))
+        judgement, statements = judged(
+            results({**small, **cnn}),
+            Settings(widths="61", channels=named, fewer_examples=""),
+        )
+        assert "mlp-descends" not in statements and ("cnn-descends" in statements) is bool(channels)
+        assert judgement.verdict == Verdict.supported and ("falls, rises" in judgement.sentence) is falls
+
+
+def test_channels_beyond_the_end_are_shown_and_not_compared():
+    further = {("cnn", "noisy", 4000): BY_CHANNELS | {60: 0.19}}
+    judgement, statements = judged(results(further), Settings(channels="4 14 24 60"))
+    assert statements["cnn-falls"].sentence.startswith("CNN, noise: c = 50") and statements["cnn-falls"].n == 10
+    assert statements["cnn-ends"].value == pytest.approx(0.085, abs=0.004)
+    assert judgement.verdict == Verdict.supported
 
 
 def test_what_is_not_resolved_is_undecided():
@@ -342,16 +388,31 @@ def test_published_figures_are_compared_with_one_run():
     assert not any(one.headline for name, one in statements.items() if name.startswith("published"))
 
 
+def test_published_figures_stand_beside_their_own_noise_only():
+    made = results(noise=0.3)
+    judgement, statements = judged(made, Settings(noise=0.3))
+    compared = {name for name in statements if name.startswith("published")}
+    assert compared and all(name.startswith("published-mlp-clean") for name in compared)  # nothing is noisy there
+    noisy = [one for one in statements.values() if one.id.startswith(("mlp-", "cnn-")) and "clean" not in one.id]
+    assert noisy and all(one.published is None for one in noisy)
+    assert [row[0] for row in judgement.table[1:] if row[4]] == ["MLP, no noise"] * len(CLEAN)
+    over_size = str(claim.figure(made, judgement)["Error against the number of parameters; " + DIAMONDS])
+    assert "0.472" not in over_size and "0.446" in over_size
+
+
 def test_the_books_protocol_is_judged_on_the_mlp_alone():
-    by_size = {14: 0.48, 35: 0.53, 45: 0.56, 60: 0.54, 400: 0.45}
+    by_size = {4: 0.6, 14: 0.48, 35: 0.53, 45: 0.56, 60: 0.54, 400: 0.45}
     made = results({("mlp", "noisy", 4000): by_size}, fitted={("mlp", 4000): 60})
     made = [one for one in made if one.run.settings["net"] == "mlp" and one.run.settings["labels"] == "noisy"]
     made = [replace(one, run=replace(one.run, settings={**one.run.settings, "protocol": "udl-8.3"})) for one in made]
     made = [one for one in made if one.run.settings["examples"] == 4000]
-    judgement, statements = judged(made, Settings(protocol="udl-8.3", widths="35 60"))
+    judgement, statements = judged(made, Settings(protocol="udl-8.3", widths="4 35 60"))
     assert judgement.verdict == Verdict.supported and "CNN" not in judgement.sentence
+    assert "of the MLP falls, rises to a peak and falls again; the peak lies" in judgement.sentence
     assert {name for name, one in statements.items() if one.headline} == {n for n in HEADLINES if n.startswith("mlp")}
     assert all(row[4] == "" for row in judgement.table[1:])
+    assert all(one.published is None for one in statements.values())
+    assert next(iter(claim.figure(made, judgement))) == "Error against the number of parameters"
     assert len(claim.figure(made, judgement)) == 2
 
 

@@ -34,6 +34,8 @@ TRUE = {
 }
 COUNTS = {"ticket_adjacent_2": 200.0, "ticket_adjacent_3": 40.0, "ticket_adjacent_4": 8.0, "random_adjacent_2": 100.0}
 CHANCE = {"ticket_expected_2": 110.0, "ticket_expected_3": 12.0, "ticket_expected_4": 1.5, "random_expected_2": 100.0}
+CHANCE |= {"ticket_expected_both_2": 130.0, "random_expected_both_2": 101.0}
+CHANCE |= {"ticket_expected_both_3": 15.0, "ticket_expected_both_4": 2.0}
 HEADLINES = {
     "ticket-above-dense",
     "ticket-above-random",
@@ -42,7 +44,7 @@ HEADLINES = {
     "mask-alone",
     "flipped",
     "shuffled",
-    "ticket-adjacent-2",
+    "ticket-adjacent-both-2",
 }
 
 
@@ -54,6 +56,7 @@ def results(changed=None, runs=10, spread=0.003, without=()) -> list[Result]:
         values = {name: value + spread * draw.standard_normal() for name, value in numbers.items()}
         counts = {**COUNTS, **{name: value for name, value in (changed or {}).items() if "adjacent" in name}}
         values |= {name: value * (1 + 0.02 * draw.standard_normal()) for name, value in counts.items()} | CHANCE
+        values |= {"ticket_share_2": 0.009 + 0.0004 * draw.standard_normal(), "diverged": 0.0}
         curves = {
             "sparsity": [0.0, 0.92, 0.95],
             "magnitude": [values["dense"], values["ticket"], values["deep"]],
@@ -80,6 +83,7 @@ def judged(made: list[Result]):
 def test_the_default_run():
     (cell,) = claim.cells(Settings())
     assert [run.seed for run in cell.runs] == list(range(20))
+    assert cell.ahead  # `run` begins with `train_many`
     assert all(run.settings == {} and run.data["seed"] == 42 for run in cell.runs)
     for number in ("64 +- 2", "74.5 +- 2", "61 +- 2.5", "70 +- 2", "71 +- 2", "67 +- 2", "63.5 +- 2", "2 +- 3"):
         assert number in claim.ABOUT.prediction
@@ -113,6 +117,14 @@ def test_a_key_holds_what_decides_the_numbers_and_nothing_else():
         ({"rounds": -1}, "choose 41 or more"),
         ({"rank_after": 1002}, "cannot be ranked after 1002 of 1001"),
         ({"transfer_steps": -1}, "less than none"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0 must be finite and above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate inf must be finite"),
+        ({"learning_rate": float("nan")}, "learning_rate nan must be finite"),
+        ({"batch": 4001}, "^batch 4001 cannot be taken from 4000"),
+        ({"transfer_batch": 4001}, "^transfer_batch 4001 cannot be taken from 4000"),
+        ({"new_data_seed": -1}, "new_data_seed -1 must be from 0 to 4294967295"),
+        ({"new_data_seed": 2**32}, "new_data_seed 4294967296 must be from 0"),
+        ({"new_data_seed": 42}, "not 42, which makes the data that the tickets are found on"),
     ],
 )
 def test_what_cannot_be_run_is_refused_at_once(wrong, sentence):
@@ -137,6 +149,19 @@ def test_quick_is_part_of_the_settings_and_never_longer():
     assert claim.quick(Settings(runs=1, steps=5, rank_after=5)) | {"runs": 1, "steps": 5} == claim.quick(
         Settings(runs=1, steps=5, rank_after=5)
     )
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [{}, {"steps": 30}, {"steps": 500}, {"rank_after": 20}, {"rank_after": 100}, {"steps": 300, "rank_after": 200}],
+)
+def test_quick_fits_what_was_set_by_hand(by_hand):
+    """As the command does it: what was set stays, and the short form changes the rest."""
+    settings = replace(Settings(), **by_hand)
+    short = replace(settings, **{name: v for name, v in claim.quick(settings).items() if name not in by_hand})
+    assert claim.cells(short) and short.rank_after <= short.steps
+    assert {name: getattr(short, name) for name in by_hand} == by_hand
+    assert short.steps <= max(60, *by_hand.values(), 0) and short.rank_after <= max(60, by_hand.get("rank_after", 0))
 
 
 def test_the_dense_network_is_trained_where_it_is_another_one():
@@ -292,16 +317,48 @@ def test_supported():
     assert {name for name, one in statements.items() if one.headline} == HEADLINES
     assert {statements[name].verdict for name in HEADLINES} == {Verdict.supported}
     assert judgement.verdict == Verdict.supported and "locally connected" in judgement.sentence
+    assert "worse than it on shuffled signals" in judgement.sentence  # the headline is "below dense"
+    assert "is worse than it on shuffled ones" in claim.ABOUT.sentence
     assert statements["ticket-above-dense"].value == pytest.approx(0.105, abs=0.004)
     assert statements["ticket-above-dense"].p == pytest.approx(3 * 2 / 2**10)  # exact, Holm over three
     assert statements["new-data"].p == pytest.approx(5 * 2 / 2**10)  # over five
     assert statements["shuffled"].value == pytest.approx(0.02, abs=0.004)  # dense above the ticket
+    assert statements["ticket-adjacent-both-2"].value == pytest.approx(200 / 130, rel=0.02)
     assert statements["ticket-adjacent-2"].value == pytest.approx(200 / 110, rel=0.02)
-    assert statements["ticket-adjacent-2"].unit == "times"
+    assert statements["ticket-adjacent-both-2"].unit == statements["ticket-adjacent-2"].unit == "times"
     assert statements["random-adjacent-2"].verdict == Verdict.undecided  # one time chance
     assert statements["first-weights"].value == pytest.approx(0.04, abs=0.006)
     assert statements["own-data"].value == pytest.approx(0.035, abs=0.006)
+    assert statements["own-data"].published == "10.0, 4.7 %"  # 11.7 less those of new data, 1.7 and 7.0
     assert statements["published-ticket"].verdict == Verdict.compatible
+    assert statements["ticket-share-2"].value == pytest.approx(0.009, abs=0.0004)
+    assert statements["ticket-share-2"].verdict == Verdict.supported and not statements["ticket-share-2"].headline
+
+
+def test_a_share_that_was_not_predicted_is_refuted_and_decides_nothing():
+    made = [replace(one, values={**one.values, "ticket_share_2": 0.012 + 1e-5 * one.run.seed}) for one in results()]
+    judgement, statements = judged(made)
+    assert statements["ticket-share-2"].verdict == Verdict.refuted and judgement.verdict == Verdict.supported
+
+
+def test_uneven_positions_alone_are_not_called_local():
+    """More pairs than the units' counts give, and no more than those of units and positions together."""
+    judgement, statements = judged(results({"ticket_adjacent_2": 130.0}))
+    assert statements["ticket-adjacent-2"].verdict == Verdict.supported
+    assert statements["ticket-adjacent-both-2"].verdict == Verdict.undecided
+    assert judgement.verdict == Verdict.undecided
+
+
+def test_runs_stored_without_the_stricter_chance_leave_the_headline_open():
+    some = results()
+    some[3] = replace(some[3], values={n: v for n, v in some[3].values.items() if "both" not in n})
+    for made in (results(without=[name for name in CHANCE if "both" in name]), some):
+        judgement, statements = judged(made)
+        headline = statements["ticket-adjacent-both-2"]
+        assert headline.headline and headline.sentence.endswith("(not run)") and headline.value is None
+        assert statements["ticket-adjacent-2"].verdict == Verdict.supported
+        assert judgement.verdict == Verdict.undecided
+    assert "given how many each unit keeps" in list(claim.figure(made, judgement))[-1]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +371,7 @@ def test_supported():
         ({"ticket_redrawn": 0.60}, "mask-alone"),
         ({"ticket_flipped": 0.60}, "flipped"),
         ({"ticket_shuffled": 0.68}, "shuffled"),
-        ({"ticket_adjacent_2": 90.0}, "ticket-adjacent-2"),
+        ({"ticket_adjacent_2": 120.0}, "ticket-adjacent-both-2"),  # above the chance of the units alone, 110
     ],
 )
 def test_one_refuted_headline_refutes_the_claim(changed, refuted):
@@ -346,7 +403,8 @@ def test_a_control_of_its_own_is_taken_where_it_was_trained():
 
 
 def test_what_was_not_run_is_undecided_and_says_so():
-    without = [name for name in TRUE if "_" in name or name == "random"] + ["random_adjacent_2", "random_expected_2"]
+    without = [name for name in TRUE if "_" in name or name == "random"]
+    without += ["random_adjacent_2", "random_expected_2", "random_expected_both_2"]
     made = results(without=without)
     judgement, statements = judged(made)
     assert statements["ticket-above-dense"].verdict == Verdict.supported
@@ -376,6 +434,14 @@ def test_the_table_fits_and_has_the_published_figures():
     assert all(len(one.sentence) <= 50 for one in statements.values())
 
 
+def test_the_table_counts_the_networks_that_diverged():
+    made = results()
+    made[1] = replace(made[1], values={**made[1].values, "diverged": 3.0})
+    made[4] = replace(made[4], values={**made[4].values, "diverged": 1.0})
+    with_them, without = judged(made)[0].table, judged(results())[0].table
+    assert with_them[-1] == ("4 diverged", "", "", "", "") and with_them[:-1] == without
+
+
 def run_all(settings, folder):
     with open_store(folder) as store:
         cells = claim.cells(settings)
@@ -401,6 +467,9 @@ def test_a_small_run_of_everything(ran):
         assert {name for name in one.values if name in TRUE} == set(TRUE) - {"dense_redrawn", "ticket_chunks"}
         assert one.values["random_density"] == pytest.approx(0.08, abs=0.03)
         assert one.values["diverged"] == 0
+        for kind in ("ticket", "random"):
+            assert 0 < one.values[f"{kind}_expected_both_2"] < 3 * one.values[f"{kind}_expected_2"]
+            assert f"{kind}_expected_both_4" in one.values
     assert found[0].values != found[1].values
 
 
@@ -417,6 +486,10 @@ def test_the_figures_are_valid_and_can_be_drawn(ran):
     assert list(shown) == list(ran[1].figures)
     for spec in ran[1].figures.values():
         assert plot.render(spec, "svg").startswith(b"<svg")
+    assert "each unit and each position keeps" in list(shown)[-1]
+    assert str(next(one for one in results() if one.run.seed == 0).values["ticket_adjacent_2"] / 130) in str(
+        list(shown.values())[-1]
+    )
     first, second, *_ = (str(spec) for spec in shown.values())
     assert "random mask" in first and "0.756" in first and "positions shuffled" in second and "0.688" in second
 
@@ -425,4 +498,5 @@ def test_networks_that_diverge_are_counted_and_judged(tmp_path):
     settings = replace(SMALL, learning_rate=1e38)
     found, account = run_all(settings, tmp_path)
     assert found[0].values["diverged"] > 0
+    assert account.judgement.table[-1][0] == f"{sum(int(one.values['diverged']) for one in found)} diverged"
     assert account.judgement.verdict == Verdict.undecided
