@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flyroom import claims, stats
-from flyroom.claims import _code, _statements
+from flyroom.claims import _code, statements
 from flyroom.records import Evidence, Measurement, Verdict
 
 
@@ -60,7 +60,7 @@ def test_published_figures_meet_the_prediction_interval_or_not():
         (low - 0.02, 0.0201, Verdict.compatible),
         (low - 0.02, 0.0199, Verdict.excluded),
     ]:
-        statement = _statements.against_published("p", "as published", VALUES, mean, plus_minus)
+        statement = statements.against_published("p", "as published", VALUES, mean, plus_minus)
         assert statement.verdict == verdict
         assert statement.interval == (low, high)  # of one run, wider than that of the mean
         assert not statement.headline
@@ -69,23 +69,23 @@ def test_published_figures_meet_the_prediction_interval_or_not():
 
 
 def test_a_prediction_interval_is_shown_within_the_possible():
-    wild = _statements.against_published("p", "as published", [0.7, 0.95], 0.94, 0.02)
+    wild = statements.against_published("p", "as published", [0.7, 0.95], 0.94, 0.02)
     assert wild.interval == (0.0, 1.0)
-    single = _statements.against_published("p", "as published", [0.7], 0.94, 0.02)
+    single = statements.against_published("p", "as published", [0.7], 0.94, 0.02)
     assert single.interval is None and single.verdict == Verdict.undecided
 
 
 def test_accuracies_as_text():
-    assert _statements.percent(0.68, 0.02) == "68 ± 2"
-    assert _statements.percent_with_interval([0.5]) == "50.0"
-    assert _statements.percent_with_interval([0.641, 0.641]) == "64.1 [64.1, 64.1]"
-    assert _statements.percent_with_interval([0.7, 1.0]).endswith(", 100.0]")
+    assert statements.percent(0.68, 0.02) == "68 ± 2"
+    assert statements.percent_with_interval([0.5]) == "50.0"
+    assert statements.percent_with_interval([0.641, 0.641]) == "64.1 [64.1, 64.1]"
+    assert statements.percent_with_interval([0.7, 1.0]).endswith(", 100.0]")
 
 
 def test_a_mean_accuracy_stays_within_0_and_1():
-    assert _statements.mean_accuracy([0.0, 1.0]).interval == (0.0, 1.0)
-    assert _statements.mean_accuracy([0.4]) == Measurement(0.4, None, Evidence.single, 1)
-    assert _statements.mean_accuracy(VALUES) == stats.mean_interval(VALUES)
+    assert statements.mean_accuracy([0.0, 1.0]).interval == (0.0, 1.0)
+    assert statements.mean_accuracy([0.4]) == Measurement(0.4, None, Evidence.single, 1)
+    assert statements.mean_accuracy(VALUES) == stats.mean_interval(VALUES)
 
 
 def test_the_file_of_a_network_of_ones_own_is_part_of_its_identity(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_band_has_a_row_for_every_step():
 
     run = Run("c", 1, {}, 0, {})
     results = [Result(run, {}, {"step": [0.0, 10.0], "test_accuracy": curve}) for curve in ([0.1, 0.9], [0.1, 1.0])]
-    rows = _statements.band(results, "test_accuracy", {"net": "a"})
+    rows = statements.band(results, "test_accuracy", {"net": "a"})
     assert [row["step"] for row in rows] == [0.0, 10.0]
     assert rows[0] == {"net": "a", "step": 0.0, "mean": 0.1, "low": 0.1, "high": 0.1}
     np.testing.assert_allclose(rows[1]["mean"], 0.95)

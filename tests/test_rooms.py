@@ -27,7 +27,8 @@ STAIRCASE = (
 )
 STEP = {room: step for step, rooms in enumerate(STAIRCASE) for room in rooms}
 FAMILIES = {"data", "nets", "measure", "claims"}  # packages of leaves that never import each other
-# The staircase inside a family, from the top; "*" is every leaf that is not named, and private files are below all.
+# The staircase inside a family, from the top; "*" is every leaf that is not named, "_" every private file, which is below
+# all where it is not named.
 # A family that is not here has leaves only.
 INNER: dict[str, tuple[set[str], ...]] = {
     "nets": (
@@ -38,6 +39,7 @@ INNER: dict[str, tuple[set[str], ...]] = {
         {"activations", "pooling"},
     ),
     "data": ({"archive", "views", "splits"}, {"*"}),
+    "claims": ({"*"}, {"_"}, {"trials", "statements"}),
 }
 ONLY_IN = {"altair": "plot", "rich": "cli", "tyro": "cli"}  # third-party packages with one address
 HEAVY = {
@@ -156,7 +158,7 @@ def inner_step(family: str, leaf: str) -> int | None:
     """0 is the top. None: a file without a step, in a family whose staircase names every one."""
     staircase = INNER.get(family, ({"*"},))
     if leaf.startswith("_"):
-        return len(staircase)
+        return next((step for step, leaves in enumerate(staircase) if "_" in leaves), len(staircase))
     named = [step for step, leaves in enumerate(staircase) if leaf in leaves]
     return (named or [step for step, leaves in enumerate(staircase) if "*" in leaves] or [None])[0]
 
@@ -292,6 +294,7 @@ def test_a_clean_house_passes():
         ("flyroom.data.archive", "from flyroom.data.views import pytorch", "a sibling"),
         ("flyroom.data.archive", "from flyroom.data import load", "its own family"),
         ("flyroom.claims.one", "from flyroom.claims.two import judge", "a sibling"),
+        ("flyroom.claims.statements", "from flyroom.claims.one import judge", "upward"),
         ("flyroom.train", "from flyroom import claims", "imports flyroom.claims: upward"),
         ("flyroom.train", "from flyroom.stats import bca", "sideways"),
         ("flyroom.store", "def f():\n    if 1:\n        from flyroom.plot import chart", "sideways"),

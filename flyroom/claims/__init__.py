@@ -13,8 +13,8 @@ A claim is a module with these names:
     quick(settings) -> changed settings      the short form, which may leave things undecided
     faithful(settings) -> changed settings   the published protocol, where the default is shorter; may be absent
 
-Claims share instruments and no decisions: each states its numbers itself. A claim of one's own is such a file anywhere:
-`flyroom run my_claim.py`.
+Claims share instruments (`trials`, from settings to numbers by seed; `statements`, from statistics to sentences) and no
+decisions: each states its numbers itself. A claim of one's own is such a file anywhere: `flyroom run my_claim.py`.
 """
 
 import importlib

@@ -6,7 +6,7 @@ from flyroom import plot
 from flyroom.claims import _double_descent_sweeps as sweeps
 from flyroom.claims._double_descent import EXAMPLES, NOISE, PUBLISHED, THRESHOLD, parameters
 from flyroom.claims._double_descent_sweeps import Sweep
-from flyroom.claims._statements import band, bounds, mean_accuracy, percent_with_interval
+from flyroom.claims.statements import band, bounds, mean_accuracy, percent_with_interval
 from flyroom.records import Json, Judgement, Result
 
 LETTER = {"mlp": "n", "cnn": "c"}

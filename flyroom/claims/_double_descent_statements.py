@@ -10,7 +10,7 @@ from flyroom.claims import _double_descent_figures as figures
 from flyroom.claims import _double_descent_sweeps as sweeps
 from flyroom.claims._double_descent import CNN_FIRST, CNN_PEAK, EXAMPLES, PUBLISHED, Protocol
 from flyroom.claims._double_descent_sweeps import Sweep
-from flyroom.claims._statements import against_published, difference, unmeasured, within
+from flyroom.claims.statements import against_published, difference, unmeasured, within
 from flyroom.records import Result, Statement
 
 NO_PEAK = 0.01  # the published figure is in whole per cent: what it cannot show is no peak

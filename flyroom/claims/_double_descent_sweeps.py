@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flyroom import stats
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._double_descent import THRESHOLD, parameters
 from flyroom.records import Measurement, Result
 
@@ -25,9 +25,9 @@ class Sweep(NamedTuple):
 def chosen(results: Sequence[Result], one: Sweep, size: int) -> list[Result]:
     """The runs of one size, by seed; ValueError where there is none."""
     place = {"net": one.net, "size": size, "labels": one.labels, "examples": one.examples}
-    found = _runs.where(results, **place)
+    found = trials.where(results, **place)
     if not found:
-        _runs.by_seed(results, "test_error", **place)  # says which is missing
+        trials.by_seed(results, "test_error", **place)  # says which is missing
     return found
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flyroom import plot
-from flyroom.claims import _human, _runs
-from flyroom.claims._statements import band, bounds, mean_accuracy
+from flyroom.claims import _human, trials
+from flyroom.claims.statements import band, bounds, mean_accuracy
 from flyroom.records import Json, Measurement, Result
 
 PANELS = {"published": "4,000 examples", "more": "more examples", "shuffled": "4,000, shuffled"}
@@ -50,7 +50,7 @@ def _ladder(
     dots, means, published = [], [], []
     for data in ("published", "more"):
         for net in NEAR:
-            chosen = _runs.where(results, net=net, data=data)
+            chosen = trials.where(results, net=net, data=data)
             if not chosen:
                 continue
             place = {"net": labels[net], "data": PANELS[data]}
@@ -81,7 +81,7 @@ def _errors(results: Sequence[Result], labels: Mapping[str, str]) -> list[dict[s
         (labels["residual-cnn"], "error", {"net": "residual-cnn", "data": "published"}),
         ("Bayes", "expected_error", {"net": "bayes", "data": "fresh"}),
     ):
-        chosen = _runs.where(results, **place)
+        chosen = trials.where(results, **place)
         rows[name] = [float(np.mean([one.values[f"{value}_{digit}"] for one in chosen])) for digit in range(10)]
     return [
         {"digit": digit, "who": name, "value": error, "data": "test examples"}
@@ -94,6 +94,6 @@ def _curves(results: Sequence[Result], labels: Mapping[str, str]) -> list[dict[s
     rows = []
     for data, panel in PANELS.items():
         for net, label in labels.items():
-            chosen = _runs.where(results, net=net, data=data)
+            chosen = trials.where(results, net=net, data=data)
             rows += band(chosen, "test_accuracy", {"net": label, "data": panel}) if chosen else []
     return rows

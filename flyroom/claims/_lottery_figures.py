@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flyroom import plot, stats
-from flyroom.claims._statements import band, bounds, mean_accuracy, percent_with_interval
+from flyroom.claims.statements import band, bounds, mean_accuracy, percent_with_interval
 from flyroom.records import Json, Judgement, Result
 
 TICKET = "ticket"

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from flyroom import plot, stats
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._meta import as_published
 from flyroom.claims._meta_activation import FIXED
 from flyroom.claims._meta_table import distance
-from flyroom.claims._statements import (
+from flyroom.claims.statements import (
     against_published,
     bounds,
     difference,
@@ -79,17 +79,17 @@ def statements(results: Sequence[Result]) -> tuple[Statement, ...]:
 def _values(results: Sequence[Result], name: str, value: str) -> list[float]:
     """One value of every run with this activation. A training that broke down counts as one that learned nothing."""
     nothing = float(np.log(10)) if value.endswith("loss") else 0.1
-    return [one if np.isfinite(one) else nothing for one in _runs.by_seed(results, value, activation=name)]
+    return [one if np.isfinite(one) else nothing for one in trials.by_seed(results, value, activation=name)]
 
 
 def _broken(results: Sequence[Result], name: str) -> int:
     """How many trainings with this activation broke down: their loss is no number."""
-    return int((~np.isfinite(_runs.by_seed(results, "mean_loss", activation=name))).sum())
+    return int((~np.isfinite(trials.by_seed(results, "mean_loss", activation=name))).sum())
 
 
 def _ways(results: Sequence[Result]) -> tuple[Float[np.ndarray, "run step"], int]:
     """The outer losses on their way where they are numbers throughout, and how many ways broke down."""
-    ways = np.array([one.curves["outer_loss"] for one in _runs.where(results, activation="learned")])
+    ways = np.array([one.curves["outer_loss"] for one in trials.where(results, activation="learned")])
     whole = np.isfinite(ways).all(axis=1)
     return ways[whole], int((~whole).sum())
 
@@ -133,7 +133,7 @@ def fixed(name: str, x: Float[np.ndarray, " point"]) -> Float[np.ndarray, " poin
 
 def _whole(results: Sequence[Result]) -> list[Result]:
     """Learned activations that are functions: all values finite."""
-    return [one for one in _runs.where(results, activation="learned") if np.isfinite(one.curves["curve"]).all()]
+    return [one for one in trials.where(results, activation="learned") if np.isfinite(one.curves["curve"]).all()]
 
 
 def _shape(results: Sequence[Result]) -> list[Statement]:
@@ -169,9 +169,9 @@ def _published(results: Sequence[Result]) -> list[Statement]:
             steps, printed = max(PUBLISHED_LEARNED.items())
             found.append(unmeasured(f"published-{name}", sentence, f"{percent(printed, 0.0)} % after {steps}"))
     for name, loss in PUBLISHED_LOSS.items():
-        values = np.asarray(_runs.by_seed(results, "mean_loss", activation=name))
+        values = np.asarray(trials.by_seed(results, "mean_loss", activation=name))
         found.append(_loss(f"published-loss-{name}", f"{LABELS[name]}, mean loss", values, loss))
-    ways = np.array([one.curves["outer_loss"] for one in _runs.where(results, activation="learned")])
+    ways = np.array([one.curves["outer_loss"] for one in trials.where(results, activation="learned")])
     for step, loss in PUBLISHED_OUTER.items():
         if step < ways.shape[1]:
             found.append(_loss(f"published-outer-{step}", f"Outer loss at step {step}", ways[:, step], loss))
@@ -199,7 +199,7 @@ TRANSFERS: Mapping[str, tuple[str, str, bool]] = {  # value -> (where, what, hig
 
 def _transfer(results: Sequence[Result]) -> list[Statement]:
     """Where nothing was learned: each place, against ReLU and Swish, corrected together. Nothing where not tried."""
-    if "cnn_test_accuracy" not in _runs.where(results, activation="learned")[0].values:
+    if "cnn_test_accuracy" not in trials.where(results, activation="learned")[0].values:
         return []
     places = [(value, rival) for value in TRANSFERS for rival in ("relu", "swish")]
     pairs = []

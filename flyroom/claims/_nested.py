@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from flyroom import train
-from flyroom.claims._statements import bounds, mean_accuracy
+from flyroom.claims.statements import bounds, mean_accuracy
 from flyroom.data import mnist1d
 from flyroom.losses import cross_entropy
 from flyroom.records import Json, Result, Run

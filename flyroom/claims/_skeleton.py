@@ -15,8 +15,8 @@ from typing import Any
 import jax
 
 from flyroom import plot, stats, train
-from flyroom.claims._runs import by_seed, classifiers, differing, judgement, moments, require_positive
-from flyroom.claims._statements import band, difference, percent_with_interval, within
+from flyroom.claims.statements import band, difference, percent_with_interval, within
+from flyroom.claims.trials import by_seed, classifiers, differing, judgement, moments, require_positive
 from flyroom.data import load
 from flyroom.nets.spec import parse
 from flyroom.records import About, Cell, Dataset, Json, Judgement, Result, Run

@@ -25,9 +25,9 @@ import jax
 import numpy as np
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._book import descent, he_uniform
-from flyroom.claims._statements import (
+from flyroom.claims.statements import (
     against_published,
     band,
     bounds,
@@ -120,12 +120,12 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, a batch above the number of examples, and a rate that is none.
     """
-    _runs.require_positive(settings, "runs", "epochs", "copies", "batch")
+    trials.require_positive(settings, "runs", "epochs", "copies", "batch")
     if settings.batch > len(_data().x_train):
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {len(_data().x_train)} examples")
     if not (isfinite(settings.learning_rate) and settings.learning_rate > 0):
         raise ValueError(f"learning_rate {settings.learning_rate} must be finite and above 0; the notebook has 0.05")
-    changed = _runs.differing(settings, "runs")
+    changed = trials.differing(settings, "runs")
     wanted = []
     for kind in (*COPIES, PERFORMANCE):
         own = {name: value for name, value in changed.items() if not (kind == PERFORMANCE and name == "copies")}
@@ -150,13 +150,13 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     kind, data = cell.runs[0].settings["kind"], _data()
     steps, count = _steps(kind, settings), len(data.x_train)
     epoch = count // settings.batch
-    moments = tuple(sorted({*_runs.moments(steps, EVERY * epoch), _half(settings)}))
+    moments = tuple(sorted({*trials.moments(steps, EVERY * epoch), _half(settings)}))
     nets = [he_uniform(MLP.init(jax.random.key(one.seed), WIDTHS.get(kind, WIDE))) for one in cell.runs]
     if kind == PERFORMANCE:
         orders = [train.shuffled(count, settings.batch, steps, one.seed) for one in cell.runs]
         schedule = descent(MOMENTUM, HALVED * epoch)
         rate = settings.learning_rate
-        return _runs.classifiers(
+        return trials.classifiers(
             cell.runs, nets, data, orders, learning_rate=rate, evaluate_after=moments, optimiser=schedule
         )
     sets = [_copied(kind, one.seed, settings) for one in cell.runs]
@@ -166,7 +166,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     protocol = train.Protocol(cross_entropy, descent(MOMENTUM), both_parts, moments)
     held = train.both_parts(data)  # the training part without copies, for all kinds alike
     trained = train.train_many(nets, x, y, orders, protocol, learning_rate=settings.learning_rate, held=held)
-    found = [_runs.recorded(one, net, data, moments) for one, net in zip(cell.runs, trained, strict=True)]
+    found = [trials.recorded(one, net, data, moments) for one, net in zip(cell.runs, trained, strict=True)]
     return [_with_best(one, settings) for one in found] if kind == "plain" else found
 
 
@@ -187,13 +187,13 @@ def _with_best(result: Result, settings: Settings) -> Result:
 
 
 def _final(results: Sequence[Result], kind: str, value: str = "test_accuracy") -> list[float]:
-    return _runs.by_seed(results, value, kind=kind)
+    return trials.by_seed(results, value, kind=kind)
 
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
     statements = (*_gains(results), *_beside(results))
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -260,11 +260,11 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
         found = mean_accuracy(values)
         means.append({**place, "value": found.value, **bounds(found)})
         for part in ("test", "train"):
-            chosen = _runs.where(results, kind=kind)
+            chosen = trials.where(results, kind=kind)
             curves += band(chosen, f"{part}_accuracy", {"net": label, "data": f"{part} accuracy"})
     book = []
     for part in ("test", "train"):
-        chosen = _runs.where(results, kind=PERFORMANCE)
+        chosen = trials.where(results, kind=PERFORMANCE)
         book += band(chosen, f"{part}_accuracy", {"net": part, "data": "two layers of 100"})
     said = f"{len(values)} networks each; bars and bands are 95 % intervals of the mean"
     return {

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from flyroom import plot
-from flyroom.claims import _runs
-from flyroom.claims._statements import within
+from flyroom.claims import trials
+from flyroom.claims.statements import within
 from flyroom.data import mnist1d
 from flyroom.data.mnist1d import Draws, stages
 from flyroom.records import About, Cell, Evidence, Json, Judgement, Measurement, Result, Run, Statement
@@ -203,7 +203,7 @@ def _digits(seed: int) -> dict[str, list[float]]:
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """Each statement is true or false."""
-    found = _runs.where(results)[0].values
+    found = trials.where(results)[0].values
     values = int(found["values"])
     statements = (
         _exact("templates", "The templates are the published ones", found["templates_as_published"], 1, 1, unit="yes"),
@@ -252,7 +252,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         ),
     )
     supported = f"The stages, one after another, are the published set: in float32 none of {values:,} values differs."
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(found))
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(found))
 
 
 def _exact(
@@ -284,7 +284,7 @@ def _table(found: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
 
 def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     """The templates, ten digits as each transformation is added, and the same in motion."""
-    one = _runs.where(results)[0]
+    one = trials.where(results)[0]
     rows = {name: np.array(values).reshape(10, -1) for name, values in one.curves.items()}
     seed = f"seed {one.run.seed}"
     return {

@@ -28,8 +28,8 @@ import jax
 import numpy as np
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
-from flyroom.claims._statements import bounds, difference, mean_accuracy, percent_with_interval, within
+from flyroom.claims import trials
+from flyroom.claims.statements import bounds, difference, mean_accuracy, percent_with_interval, within
 from flyroom.data import load
 from flyroom.measure.accuracy import nearest_neighbours
 from flyroom.nets.conv import CNN
@@ -109,13 +109,13 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, a batch above the smallest training set, and a rate that is none.
     """
-    _runs.require_positive(settings, "runs", "steps", "batch")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "batch")
+    trials.require_rate(settings)
     sets = SETS if settings.toys else SIGNALS
     least = min(len(_data(name).x_train) for name in sets)
     if settings.batch > least:
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {least} examples, the smallest set")
-    changed = _runs.differing(settings, "runs", "toys")
+    changed = trials.differing(settings, "runs", "toys")
     wanted = [Cell((_run(name, "knn", {}, 0),)) for name in sets]
     for name in sets:
         for net in classes(name):
@@ -166,7 +166,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     data = _data(first["set"])
     if first["net"] == "knn":
         return [Result(one, {"test_accuracy": nearest_neighbours(data, 10).value}) for one in cell.runs]
-    return _runs.classifiers(
+    return trials.classifiers(
         cell.runs,
         [network(first["net"], data, one.seed) for one in cell.runs],
         data,
@@ -178,7 +178,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
 
 def accuracies(results: Sequence[Result], name: str, nets: Sequence[str]) -> np.ndarray:
     """Test accuracies on a set, one row a class, one column a seed; kNN, which has none, is the same in each."""
-    rows = {net: _runs.by_seed(results, "test_accuracy", set=name, net=net) for net in nets}
+    rows = {net: trials.by_seed(results, "test_accuracy", set=name, net=net) for net in nets}
     seeds = max(map(len, rows.values()))
     return np.array([rows[net] * seeds if net == "knn" else rows[net] for net in nets])
 
@@ -197,7 +197,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
     statements = (*_apart(results), _wider(results), *_toys(results), *_alike(results), *_deviations(results))
     supported = "MNIST-1D tells model classes apart, and the digits do not."
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(results))
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(results))
 
 
 def _apart(results: Sequence[Result]) -> list[Statement]:
@@ -265,7 +265,7 @@ def _table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
 def _row_entry(results: Sequence[Result], name: str, net: str) -> str:
     if net not in classes(name):
         return ""
-    values = _runs.by_seed(results, "test_accuracy", set=name, net=net)
+    values = trials.by_seed(results, "test_accuracy", set=name, net=net)
     return percent_with_interval(values).split(" ")[0]
 
 
@@ -283,7 +283,7 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     networks, averages = [], []
     for name in _present(results):
         for net in classes(name):
-            values = _runs.by_seed(results, "test_accuracy", set=name, net=net)
+            values = trials.by_seed(results, "test_accuracy", set=name, net=net)
             place = {"net": LABELS[net], "data": NAMES[name]}
             found = mean_accuracy(values)
             averages.append({**place, "value": found.value, **bounds(found)})

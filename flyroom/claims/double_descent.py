@@ -29,7 +29,7 @@ import numpy as np
 from flyroom import train
 from flyroom.claims import _double_descent_figures as figures
 from flyroom.claims import _double_descent_statements as said
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._double_descent import (
     CHANNELS,
     CNN_FIRST,
@@ -120,7 +120,7 @@ def cells(settings: Settings) -> list[Cell]:
 
 
 def _check(settings: Settings) -> None:
-    _runs.require_positive(settings, "runs", "sweep_runs", "far_channels", "batch")
+    trials.require_positive(settings, "runs", "sweep_runs", "far_channels", "batch")
     if settings.protocol not in PROTOCOLS:
         raise ValueError(f"there is no protocol {settings.protocol!r}; there are {', '.join(PROTOCOLS)}")
     if settings.noise_from not in ("published", "seed"):
@@ -179,7 +179,7 @@ def _epochs(settings: Settings) -> int:
 
 def _run(settings: Settings, one: Sweep, size: int, seed: int) -> Run:
     shown = ("runs", "sweep_runs", "epochs", "widths", "clean_widths", "channels", "far_channels", "fewer_examples")
-    changed = _runs.differing(settings, *shown, "noise", "noise_from")  # the noise is in the data's recipe
+    changed = trials.differing(settings, *shown, "noise", "noise_from")  # the noise is in the data's recipe
     if _epochs(settings) != PROTOCOLS[settings.protocol].epochs:
         changed["epochs"] = settings.epochs
     place = {"net": one.net, "size": size, "labels": one.labels, "examples": one.examples}
@@ -219,14 +219,14 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     for _, group in groupby(cell.runs, key=lambda one: str(one.data)):
         runs = list(group)
         dataset = _data(settings, first["labels"], first["examples"], runs[0].seed)
-        trained = _runs.classifiers(
+        trained = trials.classifiers(
             runs,
             [network(first["net"], first["size"], jax.random.key(one.seed), settings.protocol) for one in runs],
             dataset,
             [train.shuffled(len(dataset.x_train), settings.batch, steps, one.seed) for one in runs],
             learning_rate=settings.learning_rate,
             evaluate_after=moments,
-            optimiser=_runs.momentum,
+            optimiser=trials.momentum,
         )
         for one in trained:
             epoch = [step / per_epoch for step in one.curves["step"]]
@@ -254,7 +254,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     nets, peaks = ("MLP and of the CNN", "both peaks lie") if beside else ("MLP", "the peak lies")
     descents = sum(one.id.endswith("descends") for one in statements)
     falls = "falls, " if descents == 1 + len(beside) else ""  # no smaller size was run: only the rise was judged
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,

@@ -30,9 +30,9 @@ import numpy as np
 from jaxtyping import Int
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._book import Placed, descent, he_uniform, measure_own, parameters_of
-from flyroom.claims._statements import band, difference, percent_with_interval, within
+from flyroom.claims.statements import band, difference, percent_with_interval, within
 from flyroom.data import mnist1d
 from flyroom.losses import cross_entropy
 from flyroom.nets.mlp import MLP
@@ -95,12 +95,12 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, a rate that is none, and labels that are none.
     """
-    _runs.require_positive(settings, "runs", "epochs", "fit_runs", "fit_epochs")
+    trials.require_positive(settings, "runs", "epochs", "fit_runs", "fit_epochs")
     if settings.labels not in LABELS:
         raise ValueError(f"there are no {settings.labels!r} labels; there are {', '.join(LABELS)}")
     if not (isfinite(settings.learning_rate) and settings.learning_rate > 0):
         raise ValueError(f"learning_rate {settings.learning_rate} must be finite and above 0; the book has 0.0025")
-    changed = _runs.differing(settings, "runs", "fit_runs")
+    changed = trials.differing(settings, "runs", "fit_runs")
     unused = {"descent": {"fit_epochs"}, "momentum": {"epochs", "learning_rate"}}
     wanted = []
     for way in WAYS:
@@ -146,7 +146,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     test = (_data().x_test.astype(np.float32), _data().y_test.astype(np.int32))
     held = (pool.reshape(len(y), count, -1), y, *test)
     memories, found, losses = None, [[] for _ in nets], [[] for _ in nets]
-    moments = _runs.moments(epochs, max(1, epochs // POINTS))
+    moments = trials.moments(epochs, max(1, epochs // POINTS))
     for start in range(0, epochs, STAGE):
         steps = min(STAGE, epochs - start)
         # After an update that ends a stage it is measured there, and not once more where the next begins.
@@ -202,7 +202,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
             within(f"fits-{layers}", sentence, lowest, high=FITTED, headline=True, published="0 %", unit="error")
         )
     statements += _ends(results)
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -218,7 +218,7 @@ def _ends(results: Sequence[Result]) -> list[Statement]:
 
 
 def _of(results: Sequence[Result], layers: int, way: str, value: str) -> list[float]:
-    return _runs.by_seed(results, value, layers=layers, way=way)
+    return trials.by_seed(results, value, layers=layers, way=way)
 
 
 def _name(layers: int) -> str:
@@ -231,7 +231,7 @@ def _table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
     for layers, widths in WIDTHS.items():
         columns = (("descent", "mean_error"), ("descent", "train_error"), ("momentum", "lowest_error"))
         errors = (percent_with_interval(_of(results, layers, way, value)) for way, value in columns)
-        lost = sum("diverged_at_step" in one.values for one in _runs.where(results, layers=layers))
+        lost = sum("diverged_at_step" in one.values for one in trials.where(results, layers=layers))
         said = f", {lost} diverged" if lost else ""
         rows.append((f"{layers}{said}", f"{parameters_of(widths):,}", *errors))
     return (head, *rows)
@@ -242,7 +242,7 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     rows = {way: [] for way in WAYS}
     for way in WAYS:
         for layers in WIDTHS:
-            chosen = _runs.where(results, layers=layers, way=way)
+            chosen = trials.where(results, layers=layers, way=way)
             rows[way] += band(chosen, "train_error", {"net": _name(layers), "data": "all examples at every update"})
     said = "bands are 95 % intervals of the mean"
     return {

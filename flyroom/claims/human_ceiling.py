@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from flyroom import stats
-from flyroom.claims import _human, _human_figures, _runs
-from flyroom.claims._statements import against_published, difference, percent_with_interval, unmeasured, within
+from flyroom.claims import _human, _human_figures, trials
+from flyroom.claims.statements import against_published, difference, percent_with_interval, unmeasured, within
 from flyroom.measure.accuracy import population_accuracy
 from flyroom.records import About, Cell, Evidence, Json, Judgement, Measurement, Result, Run, Statement
 
@@ -100,8 +100,8 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, batches that do not fit, a rate that is none, and a number of fresh examples
     that fills no blocks.
     """
-    _runs.require_positive(settings, "runs", "steps", "evaluate_every", "batch", "more", "stream")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "evaluate_every", "batch", "more", "stream")
+    trials.require_rate(settings)
     if settings.few < 0:
         raise ValueError(f"few {settings.few} must be 0 or more")
     if settings.stream % _human.BLOCK:
@@ -129,7 +129,7 @@ def _run(settings: Mapping[str, Json], seed: int, recipe: Mapping[str, Json]) ->
 
 
 def _networks(net: str, data: str, count: int, settings: Settings) -> tuple[Run, ...]:
-    changed = _runs.differing(settings, "runs", "few", "stream", "more")
+    changed = trials.differing(settings, "runs", "few", "stream", "more")
     recipe = _data(data, settings).recipe
     return tuple(_run({"net": net, "data": data, **changed}, seed, recipe) for seed in range(count))
 
@@ -159,7 +159,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
         steps=settings.steps,
         batch=settings.batch,
         learning_rate=settings.learning_rate,
-        moments=_runs.moments(settings.steps, settings.evaluate_every),
+        moments=trials.moments(settings.steps, settings.evaluate_every),
     )
 
 
@@ -180,7 +180,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         "classifier, and shuffling costs the CNN accuracy."
     )
     trained = sum(one.run.settings["net"] != "bayes" for one in results)
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(results, settings), runs=trained)
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(results, settings), runs=trained)
 
 
 def _share(right: float | int, count: float | int, confidence: float = 0.95) -> Measurement:
@@ -190,7 +190,7 @@ def _share(right: float | int, count: float | int, confidence: float = 0.95) -> 
 
 
 def _total(results: Sequence[Result], value: str, data: str) -> float:
-    return sum(_runs.by_seed(results, value, net="bayes", data=data))
+    return sum(trials.by_seed(results, value, net="bayes", data=data))
 
 
 def _on_fresh(results: Sequence[Result], confidence: float = 0.95) -> Measurement:
@@ -236,7 +236,7 @@ def _reach(found: Measurement) -> tuple[bool, float]:
 
 
 def _seen(results: Sequence[Result], net: str, data: str) -> list[float]:
-    return _runs.by_seed(results, "seen_accuracy", net=net, data=data)
+    return trials.by_seed(results, "seen_accuracy", net=net, data=data)
 
 
 def _same_ceiling(results: Sequence[Result]) -> Statement:
@@ -245,7 +245,7 @@ def _same_ceiling(results: Sequence[Result]) -> Statement:
     It puts them back first, so that only a fault could make a difference: a check, and no finding.
     """
     plain, shuffled = (
-        np.array(_runs.where(results, net="bayes", data=data)[0].curves["predicted"])
+        np.array(trials.where(results, net="bayes", data=data)[0].curves["predicted"])
         for data in ("published", "shuffled")
     )
     differ = float((plain != shuffled).sum())
@@ -255,7 +255,7 @@ def _same_ceiling(results: Sequence[Result]) -> Statement:
 
 
 def _shuffling(results: Sequence[Result]) -> Statement:
-    plain, shuffled = (_runs.by_seed(results, "test_accuracy", net="cnn", data=d) for d in ("published", "shuffled"))
+    plain, shuffled = (trials.by_seed(results, "test_accuracy", net="cnn", data=d) for d in ("published", "shuffled"))
     order = stats.judge_order(shuffled, plain)
     return difference("shuffling-cnn", "Shuffling costs the CNN accuracy", order, headline=True, published="38 %")
 
@@ -283,12 +283,12 @@ def _more_data(results: Sequence[Result], settings: Settings) -> list[Statement]
     found = []
     for net in ("cnn", "residual-cnn"):
         sentence = f"{ON_SEEN} the {LABELS[net]} of {examples} is above the reader"
-        if not _runs.where(results, net=net, data="more"):
+        if not trials.where(results, net=net, data="more"):
             found.append(unmeasured(f"{net}-more-above-reader", sentence, text))
             continue
         one = stats.mean_interval(_seen(results, net, "more"))
         found.append(within(f"{net}-more-above-reader", sentence, one, low=READER, published=text))
-        best = stats.mean_interval(_runs.by_seed(results, "test_accuracy", net=net, data="more"))
+        best = stats.mean_interval(trials.by_seed(results, "test_accuracy", net=net, data="more"))
         sentence = f"The {LABELS[net]} of {examples} is below Bayes on the same {int(count):,}"
         found.append(within(f"{net}-more-below-bayes", sentence, best, high=below))
     return found
@@ -313,7 +313,7 @@ def _struggling(results: Sequence[Result]) -> list[Statement]:
         ("CNN", "error", {"net": "cnn", "data": "published"}),
         ("Bayes classifier", "expected_error", {"net": "bayes", "data": "fresh"}),
     ):
-        chosen = _runs.where(results, **place)
+        chosen = trials.where(results, **place)
         found[name] = stats.mean_interval(
             [_ranks([one.values[f"{value}_{label}"] for label in range(10)]) for one in chosen]
         )
@@ -333,8 +333,8 @@ def _struggling(results: Sequence[Result]) -> list[Statement]:
 def _against_published(results: Sequence[Result]) -> list[Statement]:
     found = []
     for net, (mean, spread) in PUBLISHED.items():
-        if _runs.where(results, net=net, data="published"):
-            accuracy = _runs.by_seed(results, "test_accuracy", net=net, data="published")
+        if trials.where(results, net=net, data="published"):
+            accuracy = trials.by_seed(results, "test_accuracy", net=net, data="published")
             name = f"{LABELS[net]}: as published" if net != "residual-cnn" else "residual CNN: as a published ResNet"
             found.append(against_published(f"published-{net}", name, accuracy, mean, spread))
     return found
@@ -345,8 +345,8 @@ def _table(results: Sequence[Result], settings: Settings) -> tuple[tuple[str, ..
     rows = []
     for net, label in LABELS.items():
         for data, said in (("published", "4,000"), ("more", f"{settings.more:,}"), ("shuffled", "4,000, shuffled")):
-            if _runs.where(results, net=net, data=data):
-                every = _runs.by_seed(results, "test_accuracy", net=net, data=data)
+            if trials.where(results, net=net, data=data):
+                every = trials.by_seed(results, "test_accuracy", net=net, data=data)
                 seen = percent_with_interval(_seen(results, net, data))
                 rows.append((label, said, seen, percent_with_interval(every), str(len(every))))
     low, high = _ends(_share(_human.RIGHT, len(_human.SEEN)))

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from flyroom import stats
-from flyroom.claims import _lottery, _lottery_figures, _runs
+from flyroom.claims import _lottery, _lottery_figures, trials
 from flyroom.claims._lottery_figures import TICKET, control
-from flyroom.claims._statements import against_published, difference, unmeasured, within
+from flyroom.claims.statements import against_published, difference, unmeasured, within
 from flyroom.data import mnist1d
 from flyroom.measure.sparsity import adjacent, expected_adjacent, expected_adjacent_both
 from flyroom.records import About, Cell, Dataset, Json, Judgement, Result, Run, Statement
@@ -124,14 +124,14 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for a setting that cannot be run; the sentence says what is allowed.
     """
     _check(settings)
-    changed = _runs.differing(settings, "runs")
+    changed = trials.differing(settings, "runs")
     recipe = _data(None).recipe
     runs = tuple(Run(ABOUT.id, ABOUT.version, changed, seed, recipe) for seed in range(settings.runs))
     return [Cell(runs, ahead=True)]
 
 
 def _check(settings: Settings) -> None:
-    _runs.require_positive(settings, "runs", "hidden", "steps", "rank_after", "batch", "transfer_batch")
+    trials.require_positive(settings, "runs", "hidden", "steps", "rank_after", "batch", "transfer_batch")
     if settings.rounds and settings.rounds < 41:
         raise ValueError(f"rounds {settings.rounds}: choose 41 or more, so that one lies near 92 %, or 0 for seven")
     if settings.rank_after > settings.steps:
@@ -211,7 +211,7 @@ def _transfers(
     masks = {"dense": [_lottery.nothing_cut(one.ticket) for one in rounds], TICKET: [one.ticket for one in rounds]}
     if settings.random:
         masks["random"] = [one.random_mask for one in rounds]
-    moments = _runs.moments(settings.transfer_steps, MOMENTS)
+    moments = trials.moments(settings.transfer_steps, MOMENTS)
     recipe = _lottery.Recipe(settings.transfer_steps, settings.transfer_batch, settings.learning_rate, moments)
     other = _data(settings.new_data_seed)
     return _lottery.transfer(seeds, settings.hidden, other, recipe, masks, _wanted(settings))
@@ -236,7 +236,7 @@ def _result(run: Run, rounds: _lottery.Rounds, transfers: Mapping[str, _lottery.
     for name, outcome in transfers.items():
         values[name], curves[name] = outcome.test_accuracy[-1], outcome.test_accuracy
     if transfers:
-        curves["step"] = [float(step) for step in _runs.moments(settings.transfer_steps, MOMENTS)]
+        curves["step"] = [float(step) for step in trials.moments(settings.transfer_steps, MOMENTS)]
     return Result(run, values, curves)
 
 
@@ -269,12 +269,12 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         "The ticket beats the dense network, elsewhere too, but is worse than it on shuffled signals, and its first "
         "layer is locally connected."
     )
-    return _runs.judgement(ABOUT, results, statements, supported, table=_lottery_figures.table(results))
+    return trials.judgement(ABOUT, results, statements, supported, table=_lottery_figures.table(results))
 
 
 def _values(results: Sequence[Result], name: str) -> "Values":
     """One value of every run, by seed; None where the settings left it out."""
-    chosen = _runs.where(results)
+    chosen = trials.where(results)
     return [one.values[name] for one in chosen] if chosen and all(name in one.values for one in chosen) else None
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from flyroom import train
 from flyroom.claims import _meta_activation as inner_training
 from flyroom.claims import _meta_verdict as verdict
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._meta import require_batches
 from flyroom.claims._meta_activation import Curve, Draw, Inner, Outer
 from flyroom.claims._meta_table import exactly
@@ -104,7 +104,7 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, more than a million steps of a training, rates that are not above 0, a decay
     outside (0, 1), `last` beyond `steps`.
     """
-    _runs.require_positive(
+    trials.require_positive(
         settings, "runs", "outer_steps", "steps", "last", "batch", "hidden", "long_steps", "cnn_steps"
     )
     if settings.last > settings.steps:
@@ -116,8 +116,8 @@ def cells(settings: Settings) -> list[Cell]:
         raise ValueError(f"decay {settings.decay:g} must lie between 0 and 1, noise {settings.noise:g} be 0 or more")
     data = _data()
     require_batches(settings, data, "steps", "long_steps", "cnn_steps")
-    outer = _runs.differing(settings, "runs")
-    fixed = _runs.differing(settings, "runs", "outer_steps", "outer_rate", "clip")
+    outer = trials.differing(settings, "runs")
+    fixed = trials.differing(settings, "runs", "outer_steps", "outer_rate", "clip")
     return [
         Cell(
             tuple(
@@ -244,7 +244,7 @@ def _convolutional(name: str, curves: Sequence[Curve], seeds: Sequence[int], ste
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         verdict.statements(results),

@@ -27,9 +27,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from flyroom import plot, stats
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._meta import as_published, require_batches, spread
-from flyroom.claims._statements import bounds, difference, within
+from flyroom.claims.statements import bounds, difference, within
 from flyroom.data import mnist1d
 from flyroom.losses import cross_entropy
 from flyroom.nets.mlp import MLP
@@ -97,14 +97,14 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, steps above a million, a batch that does not fit, and rates not above 0.
     """
-    _runs.require_positive(settings, "runs", "outer_steps", "steps", "hidden")
+    trials.require_positive(settings, "runs", "outer_steps", "steps", "hidden")
     if settings.map_runs < 0:
         raise ValueError(f"map_runs {settings.map_runs} is less than none; 0 leaves the map out")
     if not 0 < settings.outer_rate < np.inf:
         raise ValueError(f"outer_rate {settings.outer_rate:g} must be finite and above 0; the published one is 0.3")
     require_batches(settings, _data(), "steps")
-    changed = _runs.differing(settings, "runs", "map_runs", "outer_rate", "outer_steps")
-    outer = {**changed, **_runs.differing(settings, "runs", "map_runs", "steps", "batch", "hidden", "outer_rate")}
+    changed = trials.differing(settings, "runs", "map_runs", "outer_rate", "outer_steps")
+    outer = {**changed, **trials.differing(settings, "runs", "map_runs", "steps", "batch", "hidden", "outer_rate")}
 
     def cell(coordinates: Mapping[str, Json], runs: int) -> Cell:
         recipe = _data().recipe
@@ -228,8 +228,8 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     rates = {start: _learned(results, start, "rate") for start in PUBLISHED}
     means = {start: _learned(results, start, "mean_loss") for start in PUBLISHED}
     firsts = {start: _learned(results, start, "first_loss") for start in PUBLISHED}
-    best_rate = _runs.by_seed(results, "best_rate", what="grid")
-    best_loss = _runs.by_seed(results, "best_loss", what="grid")
+    best_rate = trials.by_seed(results, "best_rate", what="grid")
+    best_loss = trials.by_seed(results, "best_loss", what="grid")
     # A learning rate that ran away is equal to nothing, not to another that did: its pair counts as GRID_TO apart.
     both = np.isfinite(rates[ABOVE]) & np.isfinite(rates[BELOW])
     bad = {start: np.where(np.isfinite(means[start]), means[start], np.log(10)) for start in PUBLISHED}
@@ -253,7 +253,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         ),
         *_published(rates, means, results),
     )
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -273,7 +273,7 @@ def _lost(rate: Float[np.ndarray, "*many"], mean_loss: Float[np.ndarray, "*many"
 def _learned(results: Sequence[Result], start: float, value: str) -> np.ndarray:
     """One value by seed, NaN where the run was lost; its first loss was measured all the same."""
     found, rate, mean = (
-        np.array(_runs.by_seed(results, name, what="learn", start=start), float)
+        np.array(trials.by_seed(results, name, what="learn", start=start), float)
         for name in (value, "rate", "mean_loss")
     )
     return found if value == "first_loss" else np.where(_lost(rate, mean), np.nan, found)
@@ -321,7 +321,7 @@ def _table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
         )
         for start in PUBLISHED
     ]
-    rate, loss = (_runs.by_seed(results, value, what="grid") for value in ("best_rate", "best_loss"))
+    rate, loss = (trials.by_seed(results, value, what="grid") for value in ("best_rate", "best_loss"))
     rows.append(("best of the grid", text(rate), "", text(loss), "", str(len(rate))))
     return (("", "learning rate", "published", "mean loss", "published", "runs"), *rows)
 
@@ -342,7 +342,7 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
 
 def _over_grid(results: Sequence[Result]) -> Json | None:
     """Where all first draws have a loss; None where they nowhere have."""
-    grids, learned = _runs.where(results, what="grid"), _learned(results, BELOW, "rate")
+    grids, learned = trials.where(results, what="grid"), _learned(results, BELOW, "rate")
     values = np.array([one.curves["mean_loss"] for one in grids])
     rows = [
         {"net": "mean loss", "data": "a training at this rate", "rate": rate, "mean": found.value, **bounds(found)}
@@ -366,7 +366,7 @@ def _ways(results: Sequence[Result]) -> Json:
     rows, marks = [], []
     for start in PUBLISHED:
         place = {"net": f"from {start:g}", "data": "learning rate"}
-        chosen = _runs.where(results, what="learn", start=start)
+        chosen = trials.where(results, what="learn", start=start)
         ways, losses = (np.array([one.curves[name] for one in chosen], float) for name in ("rate", "mean_loss"))
         for step in range(ways.shape[1]):
             if not _lost(ways[:, step], losses[:, step]).any():
@@ -382,7 +382,7 @@ def _ways(results: Sequence[Result]) -> Json:
 
 def _map(results: Sequence[Result]) -> list[dict[str, Json]]:
     rows = []
-    for one in _runs.where(results, what="map"):
+    for one in trials.where(results, what="map"):
         lost = _lost(*(np.array(one.curves[name], float) for name in ("rate", "mean_loss")))
         for start, rate, gone in zip(one.curves["start"], one.curves["rate"], lost, strict=True):
             place = {"start": start, "outer rate": one.run.settings["outer_rate"], "draw": f"first draw {one.run.seed}"}

@@ -30,8 +30,8 @@ import jax
 import numpy as np
 
 from flyroom import plot, stats
-from flyroom.claims import _nested, _runs
-from flyroom.claims._statements import against_published, bounds, difference
+from flyroom.claims import _nested, trials
+from flyroom.claims.statements import against_published, bounds, difference
 from flyroom.nets.conv import CNN
 from flyroom.nets.pooling import POOLINGS
 from flyroom.records import About, Cell, Json, Judgement, Result, Run, Statement
@@ -108,8 +108,8 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, a batch above the smallest set, a rate that is none, and sizes that are not
     offered.
     """
-    _runs.require_positive(settings, "runs", "steps", "batch")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "batch")
+    trials.require_rate(settings)
     _nested.require_test(settings.test)
     if settings.largest not in SIZES[1:]:
         raise ValueError(f"largest {settings.largest}: choose one of {', '.join(map(str, SIZES[1:]))}")
@@ -117,7 +117,7 @@ def cells(settings: Settings) -> list[Cell]:
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {SIZES[0]} examples, the smallest set")
     if settings.middle_runs < 0:
         raise ValueError(f"middle_runs {settings.middle_runs} is less than none; 0 leaves the sets between out")
-    changed = _runs.differing(settings, "runs", "middle_runs", "all_sizes", "largest", "test")
+    changed = trials.differing(settings, "runs", "middle_runs", "all_sizes", "largest", "test")
     wanted = []
     for variant in LABELS:
         for place, (n, runs) in enumerate(_sizes(variant, settings)):
@@ -178,7 +178,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
 
 
 def _accuracy(results: Sequence[Result], variant: str, n: int) -> list[float]:
-    return _runs.by_seed(results, "test_accuracy", pooling=variant, n=n)
+    return trials.by_seed(results, "test_accuracy", pooling=variant, n=n)
 
 
 def _present(results: Sequence[Result], variant: str) -> list[int]:
@@ -199,7 +199,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     statements = (*_helps(results, few), _shrinks(results, few, many), *_hinders(results, many))
     statements += (*_striding(results, (few, many)), *_against_published(results, (few, many)))
     supported = "Pooling helps with few examples and hinders with many, and striding does neither."
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(results))
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(results))
 
 
 def _helps(results: Sequence[Result], n: int) -> list[Statement]:

@@ -28,9 +28,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._book import Placed, descent, he_uniform, measure_own
-from flyroom.claims._statements import difference, percent_with_interval, within
+from flyroom.claims.statements import difference, percent_with_interval, within
 from flyroom.data import mnist1d
 from flyroom.losses import cross_entropy
 from flyroom.nets.mlp import MLP
@@ -82,10 +82,10 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1 and a rate that is none.
     """
-    _runs.require_positive(settings, "runs", "epochs", "width")
+    trials.require_positive(settings, "runs", "epochs", "width")
     if not (isfinite(settings.learning_rate) and settings.learning_rate > 0):
         raise ValueError(f"learning_rate {settings.learning_rate} must be finite and above 0; the notebook has 0.02")
-    changed, clean = _runs.differing(settings, "runs"), _data().recipe
+    changed, clean = trials.differing(settings, "runs"), _data().recipe
     wanted = []
     for kind in KINDS:
         # What is random is drawn by a run's seed, and the recipe says so.
@@ -126,7 +126,7 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
     kind, count = cell.runs[0].settings["kind"], len(_data().x_train)
     epoch = count // BATCH
     steps = settings.epochs * epoch
-    moments = _runs.moments(steps, EVERY * epoch)
+    moments = trials.moments(steps, EVERY * epoch)
     sets = [training_set(kind, one.seed) for one in cell.runs]
     x, y = np.stack([x for x, _ in sets]), np.stack([y for _, y in sets])
     held = (x, y, _data().x_test.astype(np.float32), _data().y_test.astype(np.int32))
@@ -179,13 +179,13 @@ Values = Mapping[str, list[float]]  # of a kind, by seed
 
 
 def _by_kind(results: Sequence[Result], value: str) -> Values:
-    return {kind: _runs.by_seed(results, value, kind=kind) for kind in KINDS}
+    return {kind: trials.by_seed(results, value, kind=kind) for kind in KINDS}
 
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
     statements = (*_fitted(results), *_speed(results), *_ignorance(results))
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -248,7 +248,7 @@ def _ignorance(results: Sequence[Result]) -> list[Statement]:
 def _table(results: Sequence[Result]) -> tuple[tuple[str, ...], ...]:
     rows = []
     for kind, label in KINDS.items():
-        chosen = _runs.where(results, kind=kind)
+        chosen = trials.where(results, kind=kind)
         epochs = [one.values["learnt_in_epoch"] for one in chosen if "learnt_in_epoch" in one.values]
         when = f"{np.mean(epochs):.1f}" if epochs else ""
         some = f" ({len(epochs)} of {len(chosen)})" if len(epochs) < len(chosen) else ""
@@ -265,7 +265,7 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     """The curves of figure 20.1, once more on a logarithmic axis, and the accuracies."""
     losses, accuracies = [], []
     for kind, label in KINDS.items():
-        chosen = _runs.where(results, kind=kind)
+        chosen = trials.where(results, kind=kind)
         losses += _band(chosen, "epoch", "loss", {"net": label, "data": "training loss"})
         for part in ("train", "test"):
             place = {"net": label, "data": f"{part} accuracy"}

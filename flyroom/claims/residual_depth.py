@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Float
 
 from flyroom import plot, stats
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._book import descent
-from flyroom.claims._statements import (
+from flyroom.claims.statements import (
     band,
     bounds,
     difference,
@@ -96,8 +96,8 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1 and for depths that are none.
     """
-    _runs.require_positive(settings, "runs", "epochs")
-    changed, recipe = _runs.differing(settings, "runs", "depths"), _data().recipe
+    trials.require_positive(settings, "runs", "epochs")
+    changed, recipe = trials.differing(settings, "runs", "depths"), _data().recipe
     seeds = range(settings.runs)
     wanted = [
         Cell(tuple(Run(ABOUT.id, ABOUT.version, {"variance": kind}, seed, {"name": "normal"}) for seed in seeds))
@@ -133,13 +133,13 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
             for one, v in zip(cell.runs, found, strict=True)
         ]
     steps = EPOCH * settings.epochs
-    return _runs.classifiers(
+    return trials.classifiers(
         cell.runs,
         [DeepMLP.init(jax.random.key(one.seed), first["depth"], first["skip"]) for one in cell.runs],
         _data(),
         [shuffled(len(_data().x_train), BATCH, steps, one.seed) for one in cell.runs],
         learning_rate=RATE,
-        evaluate_after=_runs.moments(steps, max(1, steps // 20)),
+        evaluate_after=trials.moments(steps, max(1, steps // 20)),
         optimiser=descent(MOMENTUM, 20 * EPOCH),
     )
 
@@ -177,14 +177,14 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     depths = _depths(settings)
     low, high = depths[0], depths[-1]
     final = {
-        (depth, skip): _runs.by_seed(results, "test_accuracy", depth=depth, skip=skip)
+        (depth, skip): trials.by_seed(results, "test_accuracy", depth=depth, skip=skip)
         for depth in depths
         for skip in SKIPS
     }
     added = stats.judge_order(final[high, "add"], final[high, "mean"])
     unstable = difference("added-unstable", f"At {high} layers added skips are below mean", added)
     statements = (*_depth(final, low, high), _speed(results, low), *_variance(results), unstable)
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -211,7 +211,7 @@ def _speed(results: Sequence[Result], depth: int) -> Statement:
     """Training accuracy early on: notebook 11.2 asks who trains faster."""
     early = {}
     for skip in ("none", "add"):
-        chosen = _runs.where(results, depth=depth, skip=skip)
+        chosen = trials.where(results, depth=depth, skip=skip)
         step = min(chosen[0].curves["step"], key=lambda s: abs(s - EARLY * EPOCH) if s else np.inf)
         early[skip] = [one.curves["train_accuracy"][one.curves["step"].index(step)] for one in chosen]
     epochs = step / EPOCH
@@ -225,7 +225,7 @@ def _speed(results: Sequence[Result], depth: int) -> Statement:
 
 def _variance(results: Sequence[Result]) -> list[Statement]:
     plain, normed = (
-        stats.mean_interval(_runs.by_seed(results, "growth", variance=kind)) for kind in ("plain blocks", "batch norm")
+        stats.mean_interval(trials.by_seed(results, "growth", variance=kind)) for kind in ("plain blocks", "batch norm")
     )
     return [
         within("variance-doubles", "A residual block doubles the variance", plain, low=1.9, high=2.1, unit="times",
@@ -237,7 +237,7 @@ def _variance(results: Sequence[Result]) -> list[Statement]:
 
 def _table(results: Sequence[Result], final: Final, depths: Sequence[int]) -> tuple[tuple[str, ...], ...]:
     def entry(depth: int, skip: str) -> str:
-        lost = sum("diverged_at_step" in one.values for one in _runs.where(results, depth=depth, skip=skip))
+        lost = sum("diverged_at_step" in one.values for one in trials.where(results, depth=depth, skip=skip))
         return percent_with_interval(final[depth, skip]) + (f", {lost} diverged" if lost else "")
 
     head = ("test accuracy, %", *(f"{depth} layers" for depth in depths))
@@ -251,14 +251,14 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     against, curves = [], []
     for skip in SKIPS:
         for depth in depths:
-            chosen = _runs.where(trained, depth=depth, skip=skip)
+            chosen = trials.where(trained, depth=depth, skip=skip)
             found = mean_accuracy([one.values["test_accuracy"] for one in chosen])
             place = {"net": LABELS[skip], "data": "test accuracy after training"}
             against.append({**place, "step": depth, "mean": found.value, **bounds(found)})
             curves += band(chosen, "train_accuracy", {"net": LABELS[skip], "data": f"{depth} layers"})
     growth = []
     for kind in ("plain blocks", "batch norm"):
-        values = np.array([one.curves["variance"] for one in _runs.where(results, variance=kind)])
+        values = np.array([one.curves["variance"] for one in trials.where(results, variance=kind)])
         low, high = stats.mean_band(values) if len(values) > 1 else (values[0], values[0])
         for block in range(values.shape[1]):
             place = {"net": kind, "data": "variance of activations", "step": block}

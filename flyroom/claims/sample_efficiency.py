@@ -29,8 +29,8 @@ import jax
 import numpy as np
 
 from flyroom import plot, stats
-from flyroom.claims import _nested, _runs
-from flyroom.claims._statements import against_published, difference, percent_with_interval, unmeasured, within
+from flyroom.claims import _nested, trials
+from flyroom.claims.statements import against_published, difference, percent_with_interval, unmeasured, within
 from flyroom.measure.accuracy import accuracy
 from flyroom.nets.spec import parse
 from flyroom.records import About, Cell, Json, Judgement, Result, Run, Statement
@@ -116,14 +116,14 @@ def cells(settings: Settings) -> list[Cell]:
 
     Raises ValueError for counts below 1, a batch above the smallest set, and a rate that is none.
     """
-    _runs.require_positive(settings, "runs", "steps", "batch")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "batch")
+    trials.require_rate(settings)
     _nested.require_test(settings.test)
     if settings.svm_runs < 0:
         raise ValueError(f"svm_runs {settings.svm_runs} is less than none; 0 leaves the support vector machine out")
     if settings.batch > SIZES[0]:
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {SIZES[0]} examples, the smallest set")
-    changed = _runs.differing(settings, "runs", "svm_runs", "svm_largest", "all_sizes", "headlines_only", "test")
+    changed = trials.differing(settings, "runs", "svm_runs", "svm_largest", "all_sizes", "headlines_only", "test")
     wanted = []
     for method in LABELS:
         own = {} if method in CLASSICAL else changed
@@ -205,7 +205,7 @@ def fit(method: str, n: int, seed: int, test: int) -> dict[str, float]:
 
 
 def _accuracy(results: Sequence[Result], net: str, n: int) -> list[float]:
-    return _runs.by_seed(results, "test_accuracy", net=net, n=n)
+    return trials.by_seed(results, "test_accuracy", net=net, n=n)
 
 
 def _present(results: Sequence[Result], net: str) -> list[int]:
@@ -223,7 +223,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         *_against_published(results),
     )
     supported = "Linear methods have stopped improving, the networks have not, and a prior is worth examples."
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(results))
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(results))
 
 
 def _gain(results: Sequence[Result], net: str, few: int, many: int) -> list[float]:

@@ -30,9 +30,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
+from flyroom.claims import trials
 from flyroom.claims._contrastive import PROJECTORS, Contrastive, batches, detrended, loss, representations
-from flyroom.claims._statements import against_published, difference, mean_accuracy, percent_with_interval
+from flyroom.claims.statements import against_published, difference, mean_accuracy, percent_with_interval
 from flyroom.data import mnist1d
 from flyroom.measure.accuracy import accuracy
 from flyroom.measure.embedding import linear_probe, tsne, vote
@@ -98,7 +98,7 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, a batch that is no choice between two, a rate or temperature that is not
     above 0, and more neighbours than training examples.
     """
-    _runs.require_positive(settings, "runs", "epochs", "neighbours", "probe_steps")
+    trials.require_positive(settings, "runs", "epochs", "neighbours", "probe_steps")
     examples = len(_data().x_train)
     for name, low in (("batch", 2), ("neighbours", 1)):
         if not low <= getattr(settings, name) <= examples:
@@ -106,7 +106,7 @@ def cells(settings: Settings) -> list[Cell]:
     for name in ("learning_rate", "temperature"):
         if not 0 < getattr(settings, name) < np.inf:
             raise ValueError(f"{name} {getattr(settings, name)} must be above 0 and finite")
-    changed = _runs.differing(settings, "runs", "embedding")
+    changed = trials.differing(settings, "runs", "embedding")
     wanted = [
         Cell(tuple(_run({"variant": variant, **changed}, seed) for seed in range(settings.runs)), ahead=True)
         for variant in PROJECTORS
@@ -215,13 +215,13 @@ def _linear(results: Sequence[Result], variant: str, *layers: int) -> list[float
 
 
 def _by_seed(results: Sequence[Result], variant: str, value: str) -> list[float]:
-    return _runs.by_seed(results, value, variant=variant, embedding=None)
+    return trials.by_seed(results, value, variant=variant, embedding=None)
 
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     """From stored results to statements, and from the headlines among them to the verdict."""
     statements = (*_orders(results), _falls(results), *_against_published(results), _diverged(results))
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -344,7 +344,7 @@ def _loss_figure(results: Sequence[Result], subtitle: str) -> Json:
     """Means over the networks that did not diverge."""
     rows, published = [], []
     for variant in PROJECTORS:
-        place, chosen = {"net": variant, "data": "MNIST-1D"}, _runs.where(results, variant=variant)
+        place, chosen = {"net": variant, "data": "MNIST-1D"}, trials.where(results, variant=variant)
         if not chosen:
             continue
         values = np.array([one.curves["loss"] for one in chosen])

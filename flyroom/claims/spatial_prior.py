@@ -25,9 +25,9 @@ import jax
 import numpy as np
 
 from flyroom import ensemble, plot, stats
-from flyroom.claims import _pytorch, _runs
+from flyroom.claims import _pytorch, trials
 from flyroom.claims._code import code
-from flyroom.claims._statements import (
+from flyroom.claims.statements import (
     against_published,
     band,
     bounds,
@@ -122,14 +122,14 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, a batch above the training set, a rate that is none, and a network of the
     user's that cannot be trained on these signals.
     """
-    _runs.require_positive(settings, "runs", "steps", "evaluate_every", "batch")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "evaluate_every", "batch")
+    trials.require_rate(settings)
     if settings.batch > EXAMPLES:
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {EXAMPLES} examples")
     extra = (settings.net,) if settings.net and settings.net not in TRAINED else ()
     if extra:
         ensemble.check_net(settings.net, _data(False))
-    changed = _runs.differing(settings, "runs", "net", "time_pytorch")
+    changed = trials.differing(settings, "runs", "net", "time_pytorch")
     wanted = [
         Cell(
             # Not compiled ahead: wall times are compared, and compiling beside another cell would be in that one's.
@@ -172,9 +172,9 @@ def run(cell: Cell, settings: Settings) -> list[Result]:
             return [Result(one, {}, _pytorch.seconds_per_step(data)) for one in cell.runs]
         except (ImportError, OSError):  # an installation that is broken; nothing but this row depends on it
             return [Result(one, {}) for one in cell.runs]
-    steps = _runs.moments(settings.steps, settings.evaluate_every)
+    steps = trials.moments(settings.steps, settings.evaluate_every)
     init = parse(first["net"]).init
-    trained = _runs.classifiers(
+    trained = trials.classifiers(
         cell.runs,
         [init(jax.random.key(one.seed)) for one in cell.runs],
         data,
@@ -206,7 +206,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         _wall_time(results),
         _wall_time_pytorch(results),
     )
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -223,7 +223,7 @@ def _nets(results: Sequence[Result]) -> list[str]:
 
 
 def _by_seed(results: Sequence[Result], net: str, shuffled: bool, value: str) -> list[float]:
-    return _runs.by_seed(results, value, net=net, shuffled=shuffled)
+    return trials.by_seed(results, value, net=net, shuffled=shuffled)
 
 
 def _label(net: str) -> str:

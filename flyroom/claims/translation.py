@@ -28,9 +28,9 @@ import jax
 import numpy as np
 
 from flyroom import plot, stats, train
-from flyroom.claims import _nested, _runs
+from flyroom.claims import _nested, trials
 from flyroom.claims._book import descent, he_uniform
-from flyroom.claims._statements import against_published, bounds, difference, percent_with_interval, within
+from flyroom.claims.statements import against_published, bounds, difference, percent_with_interval, within
 from flyroom.nets.conv import CNN
 from flyroom.nets.mlp import MLP
 from flyroom.nets.spec import parse
@@ -100,8 +100,8 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, a batch above the training set, a rate that is none or has no part, and
     networks that are not offered.
     """
-    _runs.require_positive(settings, "runs", "steps", "batch")
-    _runs.require_rate(settings)
+    trials.require_positive(settings, "runs", "steps", "batch")
+    trials.require_rate(settings)
     _nested.require_test(settings.test)
     if settings.networks not in NETWORKS:
         raise ValueError(f"networks {settings.networks!r}: choose {' or '.join(NETWORKS)}")
@@ -111,7 +111,7 @@ def cells(settings: Settings) -> list[Cell]:
         )
     if settings.batch > EXAMPLES:
         raise ValueError(f"a batch of {settings.batch} cannot be taken from {EXAMPLES} examples")
-    changed = _runs.differing(settings, "runs", "padding", "test")
+    changed = trials.differing(settings, "runs", "padding", "test")
     conditions = [(shift, PUBLISHED_PADDING) for shift in SHIFTS]
     if settings.padding:
         conditions += [(SHIFTS[-1], most) for most in PADDINGS]
@@ -163,7 +163,7 @@ def _book(net: str) -> Callable[[Any], Any]:
 
 
 def _accuracy(results: Sequence[Result], net: str, shift: int, most: int = PUBLISHED_PADDING) -> list[float]:
-    return _runs.by_seed(results, "test_accuracy", net=net, max_translation=shift, padding=most)
+    return trials.by_seed(results, "test_accuracy", net=net, max_translation=shift, padding=most)
 
 
 def _gap(results: Sequence[Result], shift: int, most: int = PUBLISHED_PADDING) -> np.ndarray:
@@ -198,7 +198,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
     if settings.networks == "benchmark":
         statements += tuple(_against_published(results))
     supported = "Without translation the CNN is hardly ahead; it is the more so the farther digits are shifted."
-    return _runs.judgement(ABOUT, results, statements, supported, table=_table(results))
+    return trials.judgement(ABOUT, results, statements, supported, table=_table(results))
 
 
 def _trend(results: Sequence[Result]) -> list[Statement]:

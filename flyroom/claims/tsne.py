@@ -29,8 +29,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from flyroom import plot, stats, train
-from flyroom.claims import _runs
-from flyroom.claims._statements import bounds, difference, mean_accuracy, percent_with_interval, unmeasured, within
+from flyroom.claims import trials
+from flyroom.claims.statements import bounds, difference, mean_accuracy, percent_with_interval, unmeasured, within
 from flyroom.data import digits, mnist1d
 from flyroom.measure.accuracy import accuracy, confusion, nearest_neighbours
 from flyroom.measure.embedding import Map, leave_one_out, silhouette, tsne
@@ -95,7 +95,7 @@ def cells(settings: Settings) -> list[Cell]:
     Raises ValueError for counts below 1, numbers of examples that are not tens, too many for the images there are or
     too few for the neighbours.
     """
-    _runs.require_positive(settings, "runs", "neighbours", "perplexity")
+    trials.require_positive(settings, "runs", "neighbours", "perplexity")
     least = max(3 * settings.perplexity, settings.neighbours + 1)
     for name, most in (("samples", None), ("matched", IMAGES_AT_HAND)):
         given = getattr(settings, name)
@@ -116,7 +116,7 @@ def cells(settings: Settings) -> list[Cell]:
 
 
 def _run(place: Mapping[str, Json], seed: int, settings: Settings) -> Run:
-    changed = _runs.differing(settings, "runs", "samples", "matched", "published")
+    changed = trials.differing(settings, "runs", "samples", "matched", "published")
     points = int(place["points"])
     if place["data"] == IMAGES:
         recipe: dict[str, Json] = {"name": "digits", "points": points, "drawn_by": seed}
@@ -192,7 +192,7 @@ def _values(x: np.ndarray, y: np.ndarray, made: Map, k: int) -> dict[str, float]
 
 
 def _by_seed(results: Sequence[Result], value: str, kind: str, points: int) -> list[float]:
-    return _runs.by_seed(results, value, data=kind, points=points, published=None)
+    return trials.by_seed(results, value, data=kind, points=points, published=None)
 
 
 def judge(results: Sequence[Result], settings: Settings) -> Judgement:
@@ -203,7 +203,7 @@ def judge(results: Sequence[Result], settings: Settings) -> Judgement:
         *_further(results, settings),
         *_against_published(results, settings),
     )
-    return _runs.judgement(
+    return trials.judgement(
         ABOUT,
         results,
         statements,
@@ -289,12 +289,12 @@ def _further(results: Sequence[Result], settings: Settings) -> list[Statement]:
 def _against_published(results: Sequence[Result], settings: Settings) -> list[Statement]:
     votes, kl = f"{100 * PUBLISHED_VOTES:.1f} %", f"{PUBLISHED_DIVERGENCE:.3f}"
     sentences = ("Published set, votes in pixels: the same", "Divergence of 5000 examples: as published")
-    whole = _runs.where(results, data=SIGNALS, points=PUBLISHED_SAMPLES, published=True)
+    whole = trials.where(results, data=SIGNALS, points=PUBLISHED_SAMPLES, published=True)
     if not whole or settings.neighbours != 10 or settings.perplexity != 30:
         return [unmeasured("published-votes", sentences[0], votes), unmeasured("published-kl", sentences[1], kl)]
     value = whole[0].values["split_votes"]
     exact = Measurement(value, (value, value), Evidence.exact, 1000)
-    made = [one.values["divergence"] for one in _runs.where(results, data=SIGNALS, points=PUBLISHED_SAMPLES)]
+    made = [one.values["divergence"] for one in trials.where(results, data=SIGNALS, points=PUBLISHED_SAMPLES)]
     several = stats.mean_interval(made)
     return [
         within(
@@ -330,9 +330,9 @@ def _table(results: Sequence[Result], settings: Settings) -> tuple[tuple[str, ..
         ("data, examples", "votes in pixels, %", "votes on the map, %", "silhouette", "on the map", "maps")
     ]
     for label, kind, points in _rows(settings):
-        chosen = _runs.where(results, data=kind, points=points, published=None)
+        chosen = trials.where(results, data=kind, points=points, published=None)
         rows.append((label, *_entries(chosen), str(len(chosen))))
-    whole = _runs.where(results, published=True)
+    whole = trials.where(results, published=True)
     if whole:
         rows.append((f"{SIGNALS}, as published", *_entries(whole), "1"))
     return tuple(rows)
@@ -347,7 +347,7 @@ def _entries(chosen: Sequence[Result]) -> list[str]:
 def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
     """Two maps of equally many examples, the published set's, and the measures of all maps."""
     matched = next(one.run.settings["points"] for one in results if one.run.settings["data"] == IMAGES)
-    sides = [_runs.where(results, data=kind, points=matched, published=None)[0] for kind in (IMAGES, SIGNALS)]
+    sides = [trials.where(results, data=kind, points=matched, published=None)[0] for kind in (IMAGES, SIGNALS)]
     kinds = dict.fromkeys(
         tuple(one.run.settings.get(name) for name in ("data", "points", "published")) for one in results
     )
@@ -361,7 +361,7 @@ def figure(results: Sequence[Result], judgement: Judgement) -> dict[str, Json]:
             results, {"silhouette_pixels": "in pixels", "silhouette": "on the map"}, kinds, subtitle, votes=False
         ),
     }
-    whole = _runs.where(results, published=True)
+    whole = trials.where(results, published=True)
     if whole:
         figures["t-SNE of the published MNIST-1D"] = _maps(whole)
     return figures
@@ -388,7 +388,7 @@ def _dots(
     for value, panel in panels.items():
         for kind, points, published in kinds:
             place = {"net": f"{kind}, {'as published' if published else points}", "data": panel}
-            chosen = _runs.where(results, data=kind, points=points, published=published)
+            chosen = trials.where(results, data=kind, points=points, published=published)
             dots += [{**place, "value": one.values[value], "seed": one.run.seed} for one in chosen]
             given = [one.values[value] for one in chosen]
             found = mean_accuracy(given) if votes else stats.mean_interval(given)
