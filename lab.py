@@ -26,6 +26,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = "lab.stamp"  # written last, so that it stands for a complete installation
 LOCK = "lab.lock"
+PYTEST = ["pytest", "-n", "auto", "--maxprocesses=4", "--dist=loadfile"]  # files of tests side by side, on each core one
 
 
 def main(words: list[str]) -> int:
@@ -47,7 +48,7 @@ def main(words: list[str]) -> int:
     if testing:
         os.chdir(ROOT)  # pytest finds its settings and the tests from here
     # -P: a file called jax.py in the working directory is not taken for JAX.
-    return become([str(PYTHON), "-P", "-m", "pytest" if testing else "flyroom", *words[testing:]])
+    return become([str(PYTHON), "-P", "-m", *(PYTEST if testing else ["flyroom"]), *words[testing:]])
 
 
 def fingerprint(root: Path) -> str:

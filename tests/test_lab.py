@@ -169,7 +169,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="uses a shell script for a Py
         (["run", "--quick"], "-P -m flyroom run --quick"),
         (["claims"], "-P -m flyroom claims"),
         (["data", "test"], "-P -m flyroom data test"),
-        (["test", "-k", "a b"], "-P -m pytest -k a b"),
+        (["test", "-k", "a b"], "-P -m pytest -n auto --maxprocesses=4 --dist=loadfile -k a b"),
     ],
 )
 def test_words_reach_their_program(lab: ModuleType, words: list[str], started: str):
@@ -191,7 +191,7 @@ def test_an_installation_is_stamped_only_when_it_went_well(lab: ModuleType):
     assert not (lab.VENV / lab.STAMP).exists()
     fake_python(lab, 'echo "$@"')
     ended = start(lab, "test")
-    assert ended.stdout == "-P -m pytest\n"
+    assert ended.stdout == "-P -m pytest -n auto --maxprocesses=4 --dist=loadfile\n"
     assert plan(lab, "lab", "test") == "ready"
 
 

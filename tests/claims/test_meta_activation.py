@@ -163,6 +163,7 @@ def test_the_outer_gradient_through_the_table_is_the_exact_one(data):
         np.testing.assert_allclose(read, exact, rtol=1e-3, atol=1e-3 * float(jnp.max(jnp.abs(exact))))
 
 
+@pytest.mark.slow
 def test_an_outer_step_is_a_clamped_step_down_the_gradient(data):
     inner, drawn = inner_training.Inner(steps=4, last=3), inner_training.draw(2, 4, 5, 0.1)
     given, one = inner_training.examples(data, 10), inner_training.first_curve(7)
@@ -359,6 +360,7 @@ def test_published_losses_are_compared_with_losses_that_are_numbers():
 # A small run of everything
 
 
+@pytest.mark.slow
 def test_a_small_run(monkeypatch, data):
     monkeypatch.setattr(claim, "_data", lambda: data)
     settings = replace(SMALL, batch=10)
