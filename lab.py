@@ -26,7 +26,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = "lab.stamp"  # written last, so that it stands for a complete installation
 LOCK = "lab.lock"
-PYTEST = ["pytest", "-n", "auto", "--maxprocesses=4", "--dist=loadfile"]  # files of tests side by side, on each core one
+PYTEST = ["pytest", "-n", "auto", "--maxprocesses=4", "--dist=loadfile"]  # files of tests side by side
 
 
 def main(words: list[str]) -> int:

@@ -27,8 +27,8 @@ STAIRCASE = (
 )
 STEP = {room: step for step, rooms in enumerate(STAIRCASE) for room in rooms}
 FAMILIES = {"data", "nets", "measure", "claims"}  # packages of leaves that never import each other
-# The staircase inside a family, from the top; "*" is every leaf that is not named, "_" every private file, which is below
-# all where it is not named.
+# The staircase inside a family, from the top; "*" is every leaf that is not named, "_" every private file, which is
+# below all where it is not named.
 # A family that is not here has leaves only.
 INNER: dict[str, tuple[set[str], ...]] = {
     "nets": (
