@@ -235,4 +235,5 @@ def _sum_up(accounts: list[Any], failed: list[str], store: Any) -> None:
     for name in failed:
         print(f"{'failed':10}  {name}")
     wall = sum(account.judgement.wall_s for account in accounts)
-    print(f"{len(accounts)} claims, {duration(wall)} of training and measuring; gallery: {store / 'pages' / 'index.html'}")
+    page = store / "pages" / "index.html"
+    print(f"{len(accounts)} claims, {duration(wall)} of training and measuring; gallery: {page}")
