@@ -51,7 +51,7 @@ ABOUT = About(
     prediction="Test error without copies 36 +- 2.5 % at the end and 34 +- 1.5 % at its best, twice the updates change "
     "it by less than 1.5 points; with copies 29 +- 3 %, a gain of 7 +- 3 points: rolling alone 6 +- 3, scaling alone "
     "1 +- 1.5. Notebook 8.1: 36 +- 2.5 % test error, training error below 1 %.",
-    cost_s=50.0,
+    cost_s=25.0,
 )
 
 # What is done to a copy; the plain network has none.

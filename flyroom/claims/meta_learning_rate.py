@@ -47,7 +47,7 @@ ABOUT = About(
     ".62 +- .05 over first draws, with a mean inner loss of 1.716 +- .02. The loss there is at most .001 above the "
     "best of a fine grid, and the grid's best rate at most 8 % away. Outer rates up to 1 arrive too; from outer rate "
     "3, or a start of 5, some do not.",
-    cost_s=45.0,
+    cost_s=20.0,
 )
 
 ABOVE, BELOW = 1.5, 0.15  # where the notebook starts

@@ -51,7 +51,7 @@ ABOUT = About(
     "at least 5 points below 4. Added skips at 20 layers: unstable at this rate. Skips with a mean: 20 layers above "
     "the plain ones and within 3 points of 4. Variance doubles per block (2.0 +- 0.1); with batch normalisation each "
     "adds 1.0 +- 0.1.",
-    cost_s=175.0,
+    cost_s=110.0,
 )
 SKIPS = ("none", "add", "mean")
 LABELS = {"none": "plain", "add": "skips, added", "mean": "skips, mean"}
