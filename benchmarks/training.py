@@ -61,13 +61,13 @@ def ours(variant: str) -> dict:
     import numpy as np
 
     from flyroom.losses import cross_entropy
-    from flyroom.nets import conv, gru
+    from flyroom.nets import convolution, gru
     from flyroom.nets.spec import parse
     from flyroom.train import Protocol, contiguous, devices, train_many
 
     names = NETWORKS
     if variant == "xla convolution":
-        conv.by_taps, names = conv.by_xla, ("mnist1d-cnn",)
+        convolution.by_taps, names = convolution.by_xla, ("mnist1d-cnn",)
     if variant == "derived backward":
         gru.recurrence, names = lambda matrix, steps: gru._forward(matrix, steps)[0], ("mnist1d-gru",)
     x, y = signals()
@@ -291,7 +291,7 @@ def show(report: dict) -> None:
         cells += [f"{row['gflop_per_s']:.1f}", f"{100 * row['of_peak']:.0f} %", str(row["hand_written"] or "-")]
         print(("{:<15}" + "{:>17}" * 2 + "{:>8}" + ("{:>23}" + "{:>7}") * 2 + "{:>8}" * 3).format(*cells))
     print("* published figures of a hand-written kernel, one thread of an AMD Zen 5 core: another machine")
-    print("\nWhat the choices in conv.py and gru.py rest on, us per network-step on one core:")
+    print("\nWhat the choices in convolution.py and gru.py rest on, us per network-step on one core:")
     for choice in report["choices"]:
         other = f"by {choice['other']} {choice['other_us']:.0f} ({choice['ratio']:.1f}x)"
         print(f"  {choice['network']}: {choice['chosen']:.0f}, {other}")

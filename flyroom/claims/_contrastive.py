@@ -14,7 +14,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flyroom import train
-from flyroom.nets.conv import CNN, Conv
+from flyroom.nets.conv import CNN
+from flyroom.nets.convolution import Convolution
 from flyroom.nets.mlp import MLP
 
 SLOPE, OFFSET = 0.04, 0.3  # deviations of the slope and of the offset that a view gets: those of the data
@@ -32,7 +33,7 @@ class Contrastive(eqx.Module):
     Without a projector Z is H. Parameters: 21,716; 3,950 without projector; 53,216 with the deep one.
     """
 
-    convolutions: tuple[Conv, ...]
+    convolutions: tuple[Convolution, ...]
     projector: MLP | None
 
     @staticmethod

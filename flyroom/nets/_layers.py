@@ -6,6 +6,7 @@ initialisation (it is He's with gain sqrt(1/3), and biases do not begin at zero)
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from flyroom.nets._named import named
 
 Shape = tuple[tuple[int, ...], int]  # of one parameter, and its fan-in
 
@@ -51,4 +54,8 @@ class Dense(eqx.Module):
         return [((outputs, inputs), inputs), ((outputs,), inputs)]
 
     def __call__(self, x: Float[Array, "input batch"]) -> Float[Array, "output batch"]:
-        return self.weight @ x + self.bias[:, None]
+        return named("dense", _affine, x, {"weight": self.weight, "bias": self.bias})
+
+
+def _affine(x: Float[Array, "input batch"], weights: dict[str, Any]) -> Float[Array, "output batch"]:
+    return weights["weight"] @ x + weights["bias"][:, None]

@@ -3,46 +3,13 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense, Shape, draw
-from flyroom.nets.activations import Activation
-from flyroom.nets.conv import Conv, output_length
+from flyroom.nets._layers import Dense, draw
+from flyroom.nets.activations import Activation, relu
+from flyroom.nets.convolution import Convolution
+from flyroom.nets.padding import output_length
 from flyroom.nets.pooling import maximum
-
-Signal = Float[Array, "channel position batch"]
-Convolved = Float[Array, "out position batch"]
-
-
-class Dilated(eqx.Module):
-    """A convolution whose taps stand `dilation` positions apart, padded with zeros so that no position is lost.
-
-    The kernel is odd. As in `conv.by_taps` the taps are laid side by side for one matrix product; a GPU gets XLA's.
-    """
-
-    weight: Float[Array, "out channel kernel"]
-    bias: Float[Array, " out"]
-    dilation: int = eqx.field(static=True)
-
-    @staticmethod
-    def shapes(inputs: int, outputs: int, kernel: int) -> list[Shape]:
-        return [((outputs, inputs, kernel), inputs * kernel), ((outputs,), inputs * kernel)]
-
-    def __call__(self, x: Signal) -> Convolved:
-        outputs, channels, kernel = self.weight.shape
-        reach = self.dilation * (kernel // 2)
-        if jax.default_backend() != "cpu":
-            convolved = jax.lax.conv_general_dilated(
-                x, self.weight, (1,), [(reach, reach)], None, (self.dilation,), dimension_numbers=("CWN", "OIW", "CWN")
-            )
-            return convolved + self.bias[:, None, None]
-        padded = jnp.pad(x, ((0, 0), (reach, reach), (0, 0)))
-        taps = [padded[:, j * self.dilation : j * self.dilation + x.shape[1]] for j in range(kernel)]
-        columns = jnp.concatenate(taps).reshape(kernel * channels, -1)
-        rows = self.weight.transpose(0, 2, 1).reshape(outputs, kernel * channels)
-        return (rows @ columns).reshape(outputs, x.shape[1], -1) + self.bias[:, None, None]
 
 
 class ResidualCNN(eqx.Module):
@@ -55,8 +22,8 @@ class ResidualCNN(eqx.Module):
     The default has two blocks of 24 channels at 20 positions and 7,402 parameters.
     """
 
-    stem: Conv
-    blocks: tuple[tuple[Dilated, Dilated], ...]
+    stem: Convolution
+    blocks: tuple[tuple[Convolution, Convolution], ...]
     last: Dense
     activation: Activation = eqx.field(static=True)
     window: int = eqx.field(static=True)
@@ -72,7 +39,7 @@ class ResidualCNN(eqx.Module):
         kernel: int = 3,
         dilations: Sequence[int] = (1, 1),
         window: int = 2,
-        activation: Activation = jax.nn.relu,
+        activation: Activation = relu,
     ) -> "ResidualCNN":
         """One block for each of `dilations`.
 
@@ -84,12 +51,15 @@ class ResidualCNN(eqx.Module):
             raise ValueError(f"dilations {tuple(dilations)} and channels {channels} must be at least 1")
         if not 1 <= window <= output_length(positions, stem, 1, stem // 2):
             raise ValueError(f"a window of {window} does not fit {positions} positions; choose 1 to {positions}")
-        one = Dilated.shapes(channels, channels, kernel)
-        shapes = [*Dilated.shapes(1, channels, stem), *one * (2 * len(dilations)), *Dense.shapes(channels, outputs)]
+        one = Convolution.shapes(channels, channels, kernel)
+        shapes = [*Convolution.shapes(1, channels, stem), *one * (2 * len(dilations)), *Dense.shapes(channels, outputs)]
         values = draw(key, shapes)
-        first = Conv(next(values), next(values), 1, stem // 2)
+        first = Convolution.of(next(values), next(values), padding="same")
         blocks = tuple(
-            (Dilated(next(values), next(values), dilation), Dilated(next(values), next(values), dilation))
+            (
+                Convolution.of(next(values), next(values), dilation=dilation, padding="same"),
+                Convolution.of(next(values), next(values), dilation=dilation, padding="same"),
+            )
             for dilation in dilations
         )
         return ResidualCNN(first, blocks, Dense(next(values), next(values)), activation, window)

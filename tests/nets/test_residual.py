@@ -1,40 +1,41 @@
-"""The residual network: dilated convolutions by definition, blocks that add, and what does not fit."""
+"""The residual network: its layers, blocks that add, and what does not fit."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolution_cases import shapes_by_path
 
-from flyroom.nets.residual import Dilated, ResidualCNN
+from flyroom.nets._layers import Dense, draw
+from flyroom.nets.residual import ResidualCNN
 from flyroom.nets.spec import parameters
-
-
-def by_definition(x, weight, bias, dilation):
-    """out[o, i, b] = bias[o] + sum over c, k of weight[o, c, k] * x[c, i + (k - K // 2) * dilation, b], in loops."""
-    outputs, _, kernel = weight.shape
-    out = np.zeros((outputs, *x.shape[1:])) + bias[:, None, None]
-    for i in range(x.shape[1]):
-        for k in range(kernel):
-            at = i + (k - kernel // 2) * dilation
-            if 0 <= at < x.shape[1]:
-                out[:, i] += weight[:, :, k] @ x[:, at]
-    return out
-
 
 applied = eqx.filter_jit(lambda net, x: net(x))
 
 
-@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 2), (5, 9)])
-def test_a_dilated_convolution_is_its_definition_either_way(kernel, dilation, monkeypatch):
-    random = np.random.default_rng(kernel + dilation)
-    x = random.normal(size=(3, 8, 2)).astype(np.float32)
-    weight, bias = random.normal(size=(4, 3, kernel)).astype(np.float32), random.normal(size=4).astype(np.float32)
-    layer = Dilated(jnp.asarray(weight), jnp.asarray(bias), dilation)
-    expected = by_definition(x, weight, bias, dilation)
-    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=1e-5)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=1e-5)
+def test_parameters_keep_their_paths_in_files():
+    shapes = shapes_by_path(ResidualCNN.init(jax.random.key(0), dilations=(1, 4)))
+    blocks = {f"blocks.{i}.{j}.{part}": shape for i in (0, 1) for j in (0, 1)
+              for part, shape in (("weight", (24, 24, 3)), ("bias", (24,)))}  # fmt: skip
+    ends = {"stem.weight": (24, 1, 5), "stem.bias": (24,), "last.weight": (10, 24), "last.bias": (10,)}
+    assert shapes == blocks | ends
+
+
+def test_first_weights_are_one_draw_in_order():
+    net = ResidualCNN.init(jax.random.key(7), channels=4, dilations=(2,))
+    inner = [((4, 4, 3), 12), ((4,), 12)]
+    shapes = [((4, 1, 5), 5), ((4,), 5), *inner, *inner, *Dense.shapes(4, 10)]
+    for leaf, drawn in zip(jax.tree.leaves(net), draw(jax.random.key(7), shapes), strict=True):
+        np.testing.assert_array_equal(leaf, drawn)
+
+
+def test_no_position_is_lost_whatever_the_dilation():
+    net = ResidualCNN.init(jax.random.key(0), stem=7, kernel=5, dilations=(1, 9))
+    assert net.stem(jnp.ones((1, 40, 2))).shape == (24, 40, 2)
+    assert (net.blocks[1][0].dilation, net.blocks[1][0].padding) == ((9,), ((18, 18),))
+    for layer in (layer for block in net.blocks for layer in block):
+        assert layer(jnp.ones((24, 20, 2))).shape == (24, 20, 2)
 
 
 def test_the_default_network():
