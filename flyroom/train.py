@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from flyroom.records import Dataset
 
 Net = Any  # an Equinox module
-Loss = Callable[[Net, Any, Any], Float[Array, ""]]
+Loss = Callable[[Net, Any, Any], Float[Array, ""] | tuple[Float[Array, ""], Any]]
 Optimiser = Callable[[Any], optax.GradientTransformation]
 
 
@@ -59,6 +59,10 @@ class Protocol(NamedTuple):
     `evaluate(net, held)` returns a dictionary of numbers (arrays would take memory for every step) and is called after
     `evaluate_after` updates, 0 being the untrained network; `held` is whatever arrays it needs. `keep(net)` is
     remembered before every update and once more at the end: `steps + 1` points of a path.
+
+    Where `after` is given, `loss` returns (value, found), and `after(net, found)` is the network that the next update
+    begins with, `net` being the updated one: for arrays that are kept but not learned, such as the running statistics
+    of batch norm. It may change floating point arrays only, and cannot move what a mask holds at zero.
     """
 
     loss: Loss
@@ -66,6 +70,7 @@ class Protocol(NamedTuple):
     evaluate: Callable[[Net, Any], Mapping[str, Shaped[Array, "..."]]] | None = None
     evaluate_after: tuple[int, ...] = ()
     keep: Callable[[Net], PyTree] | None = None
+    after: Callable[[Net, Any], Net] | None = None
 
 
 class Trained(NamedTuple):
@@ -151,6 +156,12 @@ def train_one(
     def keep(parameters):
         return None if protocol.keep is None else protocol.keep(eqx.combine(parameters, rest))
 
+    def absorb(parameters, found):
+        if protocol.after is None:
+            return parameters
+        changed = eqx.filter(protocol.after(eqx.combine(parameters, rest), found), eqx.is_inexact_array)
+        return changed if mask is None else jax.tree.map(jnp.multiply, changed, mask)
+
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), eqx.filter_eval_shape(evaluate, parameters))
     steps = order.shape[0]
     due = np.isin(np.arange(steps), protocol.evaluate_after)
@@ -159,11 +170,13 @@ def train_one(
         parameters, memory = carry
         taken, is_due = inputs
         before = (keep(parameters), jax.lax.cond(is_due, evaluate, lambda _: nothing, parameters))
-        value, gradient = jax.value_and_grad(loss)(parameters, x[taken], y[taken])
+        has_more = protocol.after is not None
+        result, gradient = jax.value_and_grad(loss, has_aux=has_more)(parameters, x[taken], y[taken])
+        value, found = result if has_more else (result, None)
         if mask is not None:
             gradient = jax.tree.map(jnp.multiply, gradient, mask)
         change, memory = transformation.update(gradient, memory, parameters)
-        return (optax.apply_updates(parameters, change), memory), (value, *before)
+        return (absorb(optax.apply_updates(parameters, change), found), memory), (value, *before)
 
     (parameters, memory), (losses, kept, evaluated) = jax.lax.scan(
         update, (parameters, memory), (order, jnp.asarray(due))

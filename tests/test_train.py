@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import norms_layout
 import numpy as np
 import optax
 import pytest
@@ -204,6 +205,119 @@ def test_pruned_weights_stay_at_zero_and_the_others_train_as_if_they_were_not_th
 
     (other,) = trained(nets[:1], Protocol(loss))
     np.testing.assert_allclose(masked.losses, other.losses, rtol=1e-5)
+
+
+def _evaluate_normed(model, held):
+    return {"accuracy": accuracy(model, *held), "mean": model.running.mean[0]}
+
+
+def _decaying(rate):
+    return optax.adamw(rate, weight_decay=0.5)
+
+
+def _with_momentum(rate):
+    return optax.sgd(rate, momentum=0.9)
+
+
+NORMED = norms_layout.PROTOCOL._replace(
+    optimiser=train.adam, evaluate=_evaluate_normed, evaluate_after=(0, 3, 10), keep=jax.tree.leaves
+)
+NORMED_ORDER = contiguous(norms_layout.EXAMPLES, norms_layout.BATCH, 10)
+
+
+def with_batch_norm(count):
+    return [norms_layout.load(norms_layout.weights(f"network {i}")) for i in range(count)]
+
+
+def trained_with_batch_norm(models, protocol=NORMED, order: Any = NORMED_ORDER, **more):
+    x, y = norms_layout.examples()
+    held = (jnp.asarray(x), jnp.asarray(y))
+    return train_many(models, x, y, order, protocol, learning_rate=0.05, held=held, **more)
+
+
+def follows_the_batches(found):
+    """Whether each point of the path has the running statistics that the batch before it left."""
+    x, _ = norms_layout.examples()
+    weight, bias, *_, mean, variance = found.kept
+    for t, taken in enumerate(NORMED_ORDER):
+        hidden = weight[t].astype(np.float64) @ x[taken].T + bias[t][:, None]
+        np.testing.assert_allclose(mean[t + 1], 0.9 * mean[t] + 0.1 * hidden.mean(1), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(variance[t + 1], 0.9 * variance[t] + 0.1 * hidden.var(1, ddof=1), rtol=1e-5)
+    np.testing.assert_array_equal(found.net.running.mean, mean[-1])
+    return np.abs(mean[-1]).max() > 0.1
+
+
+def test_running_statistics_are_those_of_a_plain_loop():
+    x, y = map(jnp.asarray, norms_layout.examples())
+    # Not Adam: the bias before a norm has a gradient of rounding only, and Adam would divide it by its size.
+    (found,) = trained_with_batch_norm(with_batch_norm(1), NORMED._replace(optimiser=_with_momentum))
+    net, running = with_batch_norm(1)[0].net, with_batch_norm(1)[0].running
+    descent = _with_momentum(0.05)
+    memory = descent.init(net)  # the statistics are no parameters here
+
+    @partial(jax.value_and_grad, has_aux=True)
+    def value(net, running, x, y):
+        logits, following = net.train(x, running)
+        return cross_entropy(lambda _: logits, x, y), following
+
+    value = jax.jit(value)
+
+    for t, taken in enumerate(NORMED_ORDER):
+        (loss, following), gradient = value(net, running, x[taken], y[taken])
+        np.testing.assert_allclose(found.losses[t], loss, rtol=1e-5)
+        change, memory = descent.update(gradient, memory, net)
+        net, running = optax.apply_updates(net, change), following
+        for path, leaf in zip(found.kept, jax.tree.leaves((net, running)), strict=True):
+            np.testing.assert_allclose(path[t + 1], leaf, rtol=1e-4, atol=1e-5)
+    assert follows_the_batches(found)
+    model = jax.tree.map(jnp.asarray, found.net)
+    assert found.evaluated["accuracy"][-1] == pytest.approx(float(accuracy(model, x, y)))
+    np.testing.assert_array_equal(found.evaluated["mean"], found.kept[-2][[0, 3, 10], 0])
+
+
+def test_running_statistics_have_the_same_bits_in_any_company_and_when_resumed():
+    together = trained_with_batch_norm(with_batch_norm(3))
+    assert len(set(digests(together))) == 3
+    assert digests(trained_with_batch_norm(with_batch_norm(1))) == digests(together[:1])
+    assert digests(trained_with_batch_norm(with_batch_norm(3)[::-1])) == digests(together)[::-1]
+    plain = NORMED._replace(evaluate_after=())
+    first = trained_with_batch_norm(with_batch_norm(2), plain, NORMED_ORDER[:4])
+    memories = [one.memory for one in first]
+    second = trained_with_batch_norm([one.net for one in first], plain, NORMED_ORDER[4:], memories=memories)
+    for whole, a, b in zip(together, first, second, strict=False):
+        np.testing.assert_array_equal(np.concatenate([a.losses, b.losses]), whole.losses)
+        for x, y in zip(jax.tree.leaves((b.net, b.memory)), jax.tree.leaves((whole.net, whole.memory)), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_weight_decay_does_not_reach_running_statistics():
+    decayed, plain = (
+        trained_with_batch_norm(with_batch_norm(1), NORMED._replace(optimiser=optimiser))[0]
+        for optimiser in (_decaying, train.adam)
+    )
+    assert follows_the_batches(decayed)
+    assert np.abs(decayed.net.net.before.weight).sum() < 0.95 * np.abs(plain.net.net.before.weight).sum()
+
+
+def test_what_comes_after_an_update_cannot_move_what_a_mask_holds():
+    (model,) = with_batch_norm(1)
+    random = np.random.default_rng(0)
+    pruned = jax.tree.map(lambda leaf: jnp.asarray(random.random(leaf.shape) < 0.5, leaf.dtype), model.net)
+    mask = type(model)(pruned, jax.tree.map(jnp.ones_like, model.running))
+    (found,) = trained_with_batch_norm([model], masks=[mask])
+    assert follows_the_batches(found)
+    lifted = NORMED._replace(after=lambda model, _: jax.tree.map(lambda leaf: leaf + 1, model))
+    (other,) = trained_with_batch_norm([model], lifted, masks=[mask])
+    for one in (found, other):
+        for kept, path in zip(jax.tree.leaves(pruned), one.kept, strict=False):
+            kept = np.asarray(kept, bool)
+            assert (path[:, ~kept] == 0).all() and (path[1:, kept] != path[:-1, kept]).any()
+    assert (other.kept[0][1][np.asarray(jax.tree.leaves(pruned)[0], bool)] > 0.5).all()  # and it did come after
+
+
+def test_a_network_that_comes_after_as_it_was_changes_no_bit(five):
+    same = FULL._replace(loss=lambda net, x, y: (cross_entropy(net, x, y), None), after=lambda net, _: net)
+    assert digests(trained(networks(2), same)) == digests(five[:2])
 
 
 def test_own_rates_and_own_orders_and_unequal_shapes(five):
