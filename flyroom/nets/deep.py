@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flyroom.nets._layers import Dense, draw
+from flyroom.nets.activations import relu
 
 Skip = Literal["none", "add", "mean"]
 
@@ -45,11 +46,10 @@ class DeepMLP(eqx.Module):
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
         def layer(hidden, parameters):
-            weight, bias = parameters
-            change = weight @ jax.nn.relu(hidden) + bias[:, None]
+            change = Dense(*parameters)(relu(hidden))
             if self.skip == "none":
                 return change, None
             return (hidden + change) * (1.0 if self.skip == "add" else sqrt(0.5)), None
 
         hidden, _ = jax.lax.scan(layer, self.first(x.T), (self.weights, self.biases))
-        return self.last(jax.nn.relu(hidden)).T
+        return self.last(relu(hidden)).T

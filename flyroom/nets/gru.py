@@ -4,16 +4,26 @@ One matrix product a time step serves both directions, all gates and all biases:
 (h forward, h backward, x forward, x backward, 1, 0), its rows are (r, z, n's hidden part, n's input part) for either
 direction. Most of it is zeros, and still it is faster than the small products that it replaces. The backward pass is
 written by hand: what JAX derives by itself costs about twice as much (benchmarks/training.py).
+
+A network that is read has the recurrence as one step of the kind "gru": x is (input, position, batch), the output
+(states, position, batch) with the forward direction first. Its weights have PyTorch's names (`_recurrent.py`; rows r,
+z, n), its attribute is `bidirectional`, the number of hidden units is the second axis of `weight_hh_l0`. A direction
+takes 3 hidden (input + hidden) multiply-adds at a position.
 """
+
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flyroom.nets._layers import Dense, Shape, draw
+from flyroom.nets._layers import Dense, draw
+from flyroom.nets._named import named
+from flyroom.nets._recurrent import Direction, by_name, directions
 
-Steps = Float[Array, "time fed batch"]  # at each time the input, the input of the reversed signal, 1, and 0
+Steps = Float[Array, "time fed batch"]  # at each time the inputs, those of the reversed signal, 1, and 0
 States = Float[Array, "time state batch"]
 
 
@@ -85,25 +95,54 @@ def recurrence(matrix: Float[Array, "row column"], steps: Steps) -> States:
 recurrence.defvjp(_forward, _backward)
 
 
-class Direction(eqx.Module):
-    """One direction's weights in PyTorch's layout and order: rows r, z, n."""
+def _matrix(sides: Sequence[Direction]) -> Float[Array, "row column"]:
+    """The one matrix that a time step multiplies by: for both directions and one input 8h rows and 2h + 4 columns.
 
-    input_weight: Float[Array, "gates 1"]
-    hidden_weight: Float[Array, "gates hidden"]
-    input_bias: Float[Array, " gates"]
-    hidden_bias: Float[Array, " gates"]
+    The last column is zero and does nothing but make the matrix of six hidden units sixteen wide, at which the product
+    for its gradient takes two thirds of the time.
+    """
+    inputs, hidden = sides[0].input_weight.shape[1], sides[0].hidden_weight.shape[1]
+    gate = [slice(g * hidden, (g + 1) * hidden) for g in range(3)]
 
-    @staticmethod
-    def shapes(hidden: int) -> list[Shape]:
-        gates = 3 * hidden
-        return [((gates, 1), hidden), ((gates, hidden), hidden), ((gates,), hidden), ((gates,), hidden)]
+    def rows(side: int, of_hidden, of_input, bias):
+        square, column, last = (jnp.zeros((hidden, n), bias.dtype) for n in (hidden, inputs, 1))
+        seen = range(len(sides))
+        hiddens = [of_hidden if side == s and of_hidden is not None else square for s in seen]
+        fed = [of_input if side == s and of_input is not None else column for s in seen]
+        return jnp.concatenate([*hiddens, *fed, bias[:, None], last], axis=1)
+
+    blocks = [
+        rows(i, s.hidden_weight[g], s.input_weight[g], s.input_bias[g] + s.hidden_bias[g])
+        for g in gate[:2]
+        for i, s in enumerate(sides)
+    ]
+    blocks += [rows(i, s.hidden_weight[gate[2]], None, s.hidden_bias[gate[2]]) for i, s in enumerate(sides)]
+    blocks += [rows(i, None, s.input_weight[gate[2]], s.input_bias[gate[2]]) for i, s in enumerate(sides)]
+    return jnp.concatenate(blocks)
+
+
+def gru(
+    x: Float[Array, "input position batch"], weights: Mapping[str, Array], *, bidirectional: bool
+) -> Float[Array, "states position batch"]:
+    """The states of a GRU of one layer at every position from h_0 = 0, the forward direction's first.
+
+    `weights` have PyTorch's names. Cell as in PyTorch (Cho et al. 2014 with the reset gate applied *after* the product
+    with the hidden weights): n = tanh(Wx + b + r * (Uh + c)), h = (1 - z) n + z h.
+    """
+    sides = directions(weights, bidirectional)
+    signal = x.transpose(1, 0, 2)
+    ones, zeros = jnp.ones_like(signal[:, :1]), jnp.zeros_like(signal[:, :1])
+    read = [signal, signal[::-1]][: len(sides)]
+    states = recurrence(_matrix(sides), jnp.concatenate([*read, ones, zeros], axis=1))
+    hidden = states.shape[1] // len(sides)
+    seen = [states[:, :hidden], states[::-1, hidden:]][: len(sides)]  # as seen at each position
+    return jnp.concatenate(seen, axis=1).transpose(1, 0, 2)
 
 
 class BiGRU(eqx.Module):
     """A bidirectional GRU over a signal of one channel; a dense layer reads its outputs at all positions.
 
-    With 6 hidden units on 40 positions: 5,134 parameters. Cell as in PyTorch (Cho et al. 2014 with the reset gate
-    applied *after* the product with the hidden weights): n = tanh(Wx + b + r * (Uh + c)), h = (1 - z) n + z h.
+    With 6 hidden units on 40 positions: 5,134 parameters.
     """
 
     forward: Direction
@@ -112,41 +151,12 @@ class BiGRU(eqx.Module):
 
     @staticmethod
     def init(key: PRNGKeyArray, positions: int = 40, hidden: int = 6, outputs: int = 10) -> "BiGRU":
-        of_direction = Direction.shapes(hidden)
+        of_direction = Direction.shapes(1, hidden, gates=3)
         values = draw(key, of_direction + of_direction + Dense.shapes(2 * hidden * positions, outputs))
         forward, backward = (Direction(*(next(values) for _ in of_direction)) for _ in range(2))
         return BiGRU(forward, backward, Dense(next(values), next(values)))
 
-    def matrix(self) -> Float[Array, "row column"]:
-        """The one matrix that a time step multiplies by: 8h rows, 2h + 4 columns.
-
-        The last column is zero and does nothing but make the matrix of six hidden units sixteen wide, at which
-        the product for its gradient takes two thirds of the time.
-        """
-        hidden = self.forward.hidden_weight.shape[1]
-        sides = (self.forward, self.backward)
-        gate = [slice(g * hidden, (g + 1) * hidden) for g in range(3)]
-
-        def rows(side: int, of_hidden, of_input, bias):
-            square, column = (jnp.zeros((hidden, n), bias.dtype) for n in (hidden, 1))
-            hiddens = [of_hidden if side == s and of_hidden is not None else square for s in (0, 1)]
-            inputs = [of_input if side == s and of_input is not None else column for s in (0, 1)]
-            return jnp.concatenate([*hiddens, *inputs, bias[:, None], column], axis=1)
-
-        blocks = [
-            rows(i, s.hidden_weight[g], s.input_weight[g], s.input_bias[g] + s.hidden_bias[g])
-            for g in gate[:2]
-            for i, s in enumerate(sides)
-        ]
-        blocks += [rows(i, s.hidden_weight[gate[2]], None, s.hidden_bias[gate[2]]) for i, s in enumerate(sides)]
-        blocks += [rows(i, None, s.input_weight[gate[2]], s.input_bias[gate[2]]) for i, s in enumerate(sides)]
-        return jnp.concatenate(blocks)
-
     def __call__(self, x: Float[Array, "batch position"]) -> Float[Array, "batch output"]:
-        signal = x.T
-        ones, zeros = jnp.ones_like(signal), jnp.zeros_like(signal)
-        steps = jnp.stack([signal, signal[::-1], ones, zeros], axis=1)
-        states = recurrence(self.matrix(), steps)
-        hidden = states.shape[1] // 2
-        both = jnp.concatenate([states[:, :hidden], states[::-1, hidden:]], axis=1)  # as seen at each position
-        return self.last(both.reshape(-1, x.shape[0])).T
+        weights = by_name((self.forward, self.backward))
+        states = named("gru", partial(gru, bidirectional=True), x.T[None], weights, bidirectional=True)
+        return self.last(states.transpose(1, 0, 2).reshape(-1, x.shape[0])).T

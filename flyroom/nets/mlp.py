@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flyroom.nets._layers import Dense, draw
-from flyroom.nets.activations import Activation
+from flyroom.nets.activations import Activation, relu
 
 
 class MLP(eqx.Module):
     """Dense layers with an activation between them, none after the last.
 
-    >>> net = MLP.init(jax.random.key(0), (2, 8, 8, 1), jax.numpy.tanh)
+    >>> import jax
+    >>> from flyroom.nets.activations import tanh
+    >>> net = MLP.init(jax.random.key(0), (2, 8, 8, 1), tanh)
     >>> net(jax.numpy.ones((5, 2))).shape
     (5, 1)
     """
@@ -23,7 +24,7 @@ class MLP(eqx.Module):
     activation: Activation = eqx.field(static=True)
 
     @staticmethod
-    def init(key: PRNGKeyArray, widths: Sequence[int], activation: Activation = jax.nn.relu) -> "MLP":
+    def init(key: PRNGKeyArray, widths: Sequence[int], activation: Activation = relu) -> "MLP":
         """`widths` from the input to the output, at least two, all positive; ValueError otherwise."""
         if len(widths) < 2 or min(widths) < 1:
             raise ValueError(f"widths {tuple(widths)} must be two or more positive numbers, input first, output last")
@@ -56,6 +57,6 @@ class ResidualMLP(eqx.Module):
         return ResidualMLP(*(Dense(next(values), next(values)) for _ in pairs))
 
     def __call__(self, x: Float[Array, "batch input"]) -> Float[Array, "batch output"]:
-        hidden = jax.nn.relu(self.first(x.T))
-        hidden = hidden + jax.nn.relu(self.second(hidden))
+        hidden = relu(self.first(x.T))
+        hidden = hidden + relu(self.second(hidden))
         return self.last(hidden).T

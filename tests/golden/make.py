@@ -13,6 +13,7 @@ from torch.nn import functional
 
 ACTIVATIONS: dict[str, Callable] = {
     "elu": functional.elu,
+    "erf": torch.erf,
     "gelu": functional.gelu,
     "hard_tanh": functional.hardtanh,
     "identity": lambda x: x + 0,
