@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from flyroom.nets import files
-from flyroom.nets.spec import parse
+from flyroom.nets.norms import AtInference
+from flyroom.nets.resnet import ResNet
+from flyroom.nets.spec import Spec, parse
 
 SPEC = "mlp:3-4-2:tanh?seed=5"
 
@@ -39,6 +42,56 @@ def test_names_are_paths(tmp_path, net):
         assert set(file.keys()) == {f"layers.{i}.{part}" for i in (0, 1) for part in ("weight", "bias")}
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """A ResNet of two blocks in the place of the eighteen layers that its text stands for."""
+
+    def init(key):
+        return ResNet.of_blocks(key, (1, 1), bottleneck=False, width=4, classes=3, stem="cifar")
+
+    monkeypatch.setattr(files, "parse", lambda text: Spec(text, init))
+    net = init(jax.random.key(1))
+    random = np.random.default_rng(0)
+    running = jax.tree.map(lambda leaf: leaf + random.random(leaf.shape).astype(np.float32), net.begin())
+    return AtInference(net, running)
+
+
+def test_running_statistics_are_saved_and_read(tmp_path, small):
+    path, x = tmp_path / "net.safetensors", np.random.default_rng(2).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    files.save(small, "resnet18:cifar", path)
+    again = files.read(path)
+    assert isinstance(again, AtInference) and jax.tree.structure(again) == jax.tree.structure(small)
+    for a, b in zip(jax.tree.leaves(small), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    applied = eqx.filter_jit(lambda model, x: model(x))
+    np.testing.assert_array_equal(applied(again, x), applied(small, x))
+    with safe_open(path, framework="numpy") as file:
+        assert {"net.stem.weight", "net.stages.1.0.shortcut.norm.gain", "running.norm.mean"} <= set(file.keys())
+        assert "running.stages.1.0.norms.0.variance" in file.keys()  # noqa: SIM118 (it is not a mapping)
+
+
+def test_weights_without_their_statistics_are_refused(tmp_path, small):
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(
+        ValueError, match=r"a ResNet computes with running statistics.*save norms.AtInference\(net, run"
+    ):
+        files.save(small.net, "resnet18:cifar", path)
+    assert not path.exists()
+    found = {name: np.asarray(leaf) for name, leaf in files.named(small).items()}
+    save_file({k: v for k, v in found.items() if k != "running.norm.mean"}, path, {"flyroom_spec": "resnet18:cifar"})
+    with pytest.raises(ValueError, match=r"running.norm.mean has the shape None and should have \(4,\)"):
+        files.read(path)
+    save_file(found | {"running.norm.variance": -np.ones(4, np.float32)}, path, {"flyroom_spec": "resnet18:cifar"})
+    with pytest.raises(ValueError, match=r"running.norm.variance holds variances below 0; the file was damaged"):
+        files.read(path)
+
+
+def test_a_large_network_is_known_by_its_shapes():
+    found = files.named(files.empty(parse("resnet152").init))
+    assert found["net.last.weight"].shape == (1000, 2048) and found["running.norm.mean"].shape == (64,)
+    assert sum(name.startswith("running.") for name in found) == 2 * 155
+
+
 def named(net):
     return {f"layers.{i}.{k}": np.asarray(getattr(net.layers[i], k)) for i in (0, 1) for k in ("weight", "bias")}
 
@@ -48,7 +101,7 @@ def test_what_is_refused(tmp_path, net):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*net.safetensors; a network is a .safetensors"):
         files.read(path)
     path.write_bytes(b"\x80\x04 a pickle, say")
-    with pytest.raises(ValueError, match=r"net.safetensors is not a safetensors file \("):
+    with pytest.raises(ValueError, match=r"net.safetensors is not a safetensors file \(.*; a .pt or .pth is a pickle"):
         files.read(path)
     save_file(named(net), path)
     with pytest.raises(ValueError, match="holds arrays but not which network they belong to; save it with flyroom"):
