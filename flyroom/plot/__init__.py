@@ -5,6 +5,7 @@ dictionaries, already summarised: nothing here draws random numbers, so a figure
 panels stand in the order of their first appearance.
 
     curves      means against x, with intervals, published points and named lines across
+    fields      what one unit of each layer sees of the input
     finals      every run, the mean with its interval, the published figure
     scatter     points in the plane, in up to ten classes
     tiles       a value over a grid
@@ -17,6 +18,7 @@ from flyroom.plot._rows import Row
 from flyroom.plot._style import DARK, LIGHT, theme
 from flyroom.plot.animation import animation
 from flyroom.plot.curves import curves
+from flyroom.plot.fields import fields
 from flyroom.plot.finals import finals
 from flyroom.plot.scatter import scatter
 from flyroom.plot.signals import signals
@@ -30,6 +32,7 @@ __all__ = [
     "animation",
     "bundle",
     "curves",
+    "fields",
     "finals",
     "render",
     "save",

@@ -1,4 +1,5 @@
-"""Self-contained HTML pages: one for each judged claim, a gallery of them, and the comparison of two stores.
+"""Self-contained HTML pages: one for each judged claim, a gallery of them, the comparison of two stores, and
+a network opened up.
 
 A page's own content security policy forbids every request, so that a page sent by e-mail or put in an archive
 shows the same for ever, and a hostile text in a record can neither run nor call home. It is readable without
@@ -9,6 +10,7 @@ from flyroom.report._claim import page
 from flyroom.report._comparison import comparison
 from flyroom.report._files import filename, write
 from flyroom.report._gallery import gallery
+from flyroom.report._network import network
 from flyroom.report._publish import publish, publish_claim, publish_index
 
-__all__ = ["comparison", "filename", "gallery", "page", "publish", "publish_claim", "publish_index", "write"]
+__all__ = ["comparison", "filename", "gallery", "network", "page", "publish", "publish_claim", "publish_index", "write"]
