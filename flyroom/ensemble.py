@@ -83,6 +83,8 @@ def check_net(net: str, data: Dataset) -> None:
         raise ValueError(
             f"{net} names a seed, but networks that are trained take theirs from --seed and --runs; leave it out"
         )
+    if net.partition(":")[0].startswith(("resnet", "image-cnn")):
+        raise ValueError(f"{net} is a network for images, with running statistics; flyroom fit trains it, by a recipe")
     shape = (1, *_flat(data.x_train).shape[1:])
     try:
         outputs = eqx.filter_eval_shape(lambda key, x: spec.init(key)(x), jax.random.key(0), jax.numpy.zeros(shape))
