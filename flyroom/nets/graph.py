@@ -41,6 +41,10 @@ class Node(eqx.Module):
     weights: dict[str, Any] = eqx.field(default_factory=dict)
     details: tuple[tuple[str, Hashable], ...] = eqx.field(static=True, default=())
 
+    def __hash__(self) -> int:  # a dictionary has none, and what is compiled is found by it
+        weights = tuple(sorted(self.weights.items()))
+        return hash((self.op, self.inputs, self.shape, self.place, weights, self.details))
+
     @property
     def attributes(self) -> dict[str, Any]:
         """The attributes by name."""
@@ -85,6 +89,8 @@ def evaluate(node: Node, inputs: list[Array], batch: int) -> Array:
         return named(node.op, lambda x, weights: function(x, weights, **attributes), x, node.weights, **attributes)
     if node.op == "constant":
         value = jnp.asarray(node.weights["value"])
+        if not attributes.get("trained", True):  # a buffer
+            value = jax.lax.stop_gradient(value)
         return jnp.broadcast_to(value[..., None], (*node.shape, batch))
     if node.op not in PLAIN:
         raise ValueError(f"{node.place}: there is no operation {node.op!r}; there are {', '.join((*KINDS, *PLAIN))}")

@@ -216,7 +216,7 @@ def _with_options(text: str, query: str, init: Callable[..., PyTree], allowed: t
 
 
 def function(net: PyTree) -> PyTree:
-    """The network as a plain function of a batch: one that has norms with its first running statistics, at inference."""
+    """The network as a plain function of a batch: where it has norms, at inference by its first running statistics."""
     return AtInference(net, net.begin()) if hasattr(net, "begin") else net
 
 

@@ -160,6 +160,7 @@ def test_columns_that_are_too_large_are_not_laid_out(ways, monkeypatch):
     expected = convolve(x, weight)
     monkeypatch.setattr(convolution, "LARGEST_COLUMNS", 53)
     np.testing.assert_allclose(convolve(x, weight), expected)
+    monkeypatch.setattr(convolution, "LARGEST_COLUMNS", 0)
     convolve(x, jnp.ones((4, 2, 1)))  # one tap: the columns are the input itself
     assert ways == ["by_taps", "by_xla", "by_taps"]
 
