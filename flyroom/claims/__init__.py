@@ -42,6 +42,17 @@ NAMES = (
     "random-labels",
     "residual-depth",
     "augmentation",
+    "universal-approximation",
+    "fit-by-order",
+    "skip-connections",
+    "batch-norm-batch-size",
+    "input-normalisation",
+    "dead-relu",
+    "sigmoid-against-relu",
+    "feature-hierarchy",
+    "field-and-resolution",
+    "weight-sharing",
+    "downsampling",
 )
 DEFAULT = "spatial-prior"
 INDEX = "index"  # no claim's id: its page would be the gallery's
