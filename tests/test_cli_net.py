@@ -64,7 +64,7 @@ def test_a_page_and_a_picture(capsys, tmp_path):
     status, _, err = call(capsys, "net", "mnist1d-cnn", "--page", "cnn.html", "--svg", "cnn.svg")
     assert status == 0 and err.splitlines() == ["written: cnn.html", "written: cnn.svg"]
     page = (tmp_path / "cnn.html").read_text("utf-8")
-    assert "What one unit sees" in page and "25 x 1 x 5 + 25" in page and "src=\"http" not in page
+    assert "What one unit sees" in page and "25 x 1 x 5 + 25" in page and 'src="http' not in page
     assert "convolutions.2" in (tmp_path / "cnn.svg").read_text("utf-8")
 
 

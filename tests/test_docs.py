@@ -69,7 +69,7 @@ def run_page(text: str, page: str) -> int:
             kind = block.words[1:]
             if kind == ["fresh"]:
                 run_fresh(block)
-            elif kind != ["pandas"] or importlib.util.find_spec("pandas") is not None:
+            elif not kind or importlib.util.find_spec(kind[0]) is not None:  # ```python pandas
                 run_python(block, page, module.__dict__)
             ran += 1
     finally:

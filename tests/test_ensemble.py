@@ -148,5 +148,5 @@ def test_a_file_in_the_way_is_seen_before_training(tmp_path):
 
 
 def test_a_network_for_images_is_sent_to_fit():
-    with pytest.raises(ValueError, match="resnet18:cifar is a network for images, .*; flyroom fit trains it"):
+    with pytest.raises(ValueError, match=r"resnet18:cifar is a network for images, .*; flyroom fit trains it"):
         ensemble.check_net("resnet18:cifar", load("digits"))

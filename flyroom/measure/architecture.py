@@ -118,7 +118,7 @@ def _memory_of(array: Any) -> int:
 
 
 def _is_state(node: Node, name: str) -> bool:
-    return node.op == "batch_norm" and name in RUNNING
+    return (node.op == "batch_norm" and name in RUNNING) or not node.attributes.get("trained", True)
 
 
 def _layer(node: Node, before: Sequence[Node], field: Field, places: tuple[int, ...], whole: tuple[int, ...]) -> Layer:
