@@ -27,6 +27,7 @@ def fit(
     Args:
         recipe: which recipe, such as digits or cifar-10
         data: the images: a data set (flyroom data list) or an archive that flyroom made; by default the recipe's own
+        seed: of first weights, batches and augmentation
         epochs: fewer or more than the recipe says; the schedule follows
         batch: images an update, a multiple of the number of devices
         device: where to train; any takes every GPU that there is, and the CPU otherwise

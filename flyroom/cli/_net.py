@@ -23,7 +23,7 @@ def net(
     svg: PathOrNone = None,
     json: AsJson = False,
 ) -> int:
-    """Open a network: every layer with its shape, parameters, multiply-adds, memory and receptive field.
+    """Open a network: the shape, the cost and the receptive field of every layer.
 
     Args:
         net: a network, such as resnet50, mlp:40-100-10:tanh, mnist1d-cnn, a .safetensors file that flyroom saved,

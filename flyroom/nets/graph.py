@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flyroom.nets import pooling
@@ -56,10 +57,10 @@ class Graph(eqx.Module):
 
     nodes: tuple[Node, ...]
 
-    def __call__(self, x: Float[Array, "batch *example"]) -> Float[Array, "batch *output"]:
+    def __call__(self, x: Float[Array | np.ndarray, "batch *example"]) -> Float[Array, "batch *output"]:
         return self.values(x)[-1]
 
-    def values(self, x: Float[Array, "batch *example"]) -> list[Float[Array, "batch *value"]]:
+    def values(self, x: Float[Array | np.ndarray, "batch *example"]) -> list[Float[Array, "batch *value"]]:
         """What every step makes of the batch, in order.
 
         Raises ValueError where x is no batch of examples of the input's shape.
