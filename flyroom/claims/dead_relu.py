@@ -61,7 +61,7 @@ ABOUT = About(
     prediction="Dead in the second layer at 1e-3, 1e-2, 1e-1, ReLU: 0, 32 +- 8, 99 +- 1.5 %; GELU: 0, 3 +- 3, 85 +- 12 "
     "%. Test accuracy at 1e-1: ReLU 30 +- 12 %, leaky 55 +- 5 %, GELU 45 +- 12 %. Norm and ReLU: 50 +- 1 % zeros at "
     "first weights, 58 +- 6 % after training. ReLU and norm: none, 65.5 +- 3 % below the mean.",
-    cost_s=30.0,
+    cost_s=15.0,
 )
 ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "gelu": "GELU"}
 RATES = (0.001, 0.01, 0.1)

@@ -56,7 +56,7 @@ ABOUT = About(
     "+- 0.05, 0.22 +- 0.02. Information a unit, layers 1 to 3: signals 0.06, 0.12, 0.25 bits (+- 0.04, 0.06, 0.1), "
     "images 0.25, 0.4, 0.6 (+- 0.1, 0.15, 0.2). Tolerance: signals 0.35, 0.35, 0.55 (+- 0.2, 0.2, 0.15), images 0.2, "
     "0.35, 0.6 (+- 0.15).",
-    cost_s=30.0,
+    cost_s=25.0,
 )
 
 LABELS = {"signals": "MNIST-1D", "images": "digits"}

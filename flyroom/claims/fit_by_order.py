@@ -42,7 +42,7 @@ ABOUT = About(
     prediction="Orders 1, 2, 5 on eight fixed places: training error .320, .042, .016; bias^2 .213, .004, .000; "
     "variance .014, .019, .041 +- .005; test error .289, .086, .104 +- .006. Random places, median test error .32 +- "
     ".04, .105 +- .015, .6 (.2-2). With 200 points order five is the best of the three, by .003 +- .001.",
-    cost_s=2.0,
+    cost_s=5.0,
 )
 
 

@@ -67,7 +67,7 @@ ABOUT = About(
     "(sin 3x) and width^-1.96 (sin 12x). Trained at the rate fixed beforehand: .010 (.004-.03) on sin 3x and .1 "
     "(.03-.4) on sin 12x with 160 units, 60 and 40 times the constructed error, falling like width^(-.8 +- .4); with "
     "the best of four rates half as much. Above the constructed error at every width, by 1.5 times at width 10.",
-    cost_s=30.0,
+    cost_s=25.0,
 )
 
 CORNER = 1 / 3

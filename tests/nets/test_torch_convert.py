@@ -348,7 +348,7 @@ def stacks(draw, axes):
             layers.append(draw(st.sampled_from([pool, mean]))(2, stride=number(1, 2), padding=number(0, 1)))
             size = layers[-1](torch.zeros(1, 1, *(size,) * axes)).shape[-1]
         elif kind == "activation":
-            layers.append(draw(st.sampled_from([nn.ReLU(inplace=True), nn.Tanh(), nn.GELU(), nn.LeakyReLU(0.2)])))
+            layers.append(draw(st.sampled_from([nn.ReLU(), nn.Tanh(), nn.GELU(), nn.LeakyReLU(0.2)])))
         elif kind == "skip":
             inner = conv(channels, channels, 3, padding=1)
             layers.append(As(lambda m, x: m.inner(x) + x, inner=inner))
