@@ -137,7 +137,7 @@ def test_mirror_images_are_averaged_at_the_test_where_the_recipe_mirrors(few):
 @pytest.mark.slow
 def test_the_recipe_of_the_digits_reaches_what_it_says(tmp_path):
     found = fit.fit(RECIPES["digits"], load("digits"), directory=tmp_path)
-    assert found.test_accuracy.value >= RECIPES["digits"].quoted
+    assert found.test_accuracy.value >= 0.95
     assert found.losses[-1] < 0.2 * found.losses[0]
 
 
@@ -181,4 +181,5 @@ def test_channels_may_come_last():
 
 def test_every_recipe_says_what_it_is():
     for recipe in RECIPES.values():
-        assert 0.5 < recipe.quoted < 1 and recipe.quoted_by and recipe.epochs >= 1
+        assert recipe.quoted is None or 0.5 < recipe.quoted < 1
+        assert recipe.quoted_by and recipe.epochs >= 1

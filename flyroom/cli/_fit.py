@@ -39,7 +39,7 @@ def fit(
     from flyroom.recipes import RECIPES
 
     if not recipe:
-        print("\n".join(f"{name:16} {one.net:22} quoted {one.quoted:.0%}" for name, one in RECIPES.items()))
+        print("\n".join(f"{name:16} {one.net:22} {_quoted(one)}".rstrip() for name, one in RECIPES.items()))
         return 0
     if device != "any":
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
@@ -71,11 +71,15 @@ def fit(
         return 0
     print(
         f"{recipe}: test accuracy {found.test_accuracy.value:.1%} [{low:.1%}, {high:.1%}] of {found.test_accuracy.n} "
-        f"images, quoted {plan.quoted:.0%}; {duration(found.wall_s)} on {len(devices)} x {devices[0].platform}"
+        f"images{_quoted(plan, ', ')}; {duration(found.wall_s)} on {len(devices)} x {devices[0].platform}"
     )
     if file is not None:
         print(f"network: {file}")
     return 0
+
+
+def _quoted(recipe: Any, before: str = "") -> str:
+    return "" if recipe.quoted is None else f"{before}quoted {recipe.quoted:.0%}"
 
 
 def _plan(name: str, data: str | None, epochs: int | None, batch: int | None) -> tuple[Any, Any]:
