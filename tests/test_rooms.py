@@ -43,6 +43,7 @@ INNER: dict[str, tuple[set[str], ...]] = {
         {"activations", "derivatives", "padding"},
     ),
     "data": ({"archive", "views", "splits"}, {"*"}),
+    "measure": ({"trajectory"}, {"*"}, {"enclosure"}, {"paths", "_"}),
     "claims": ({"*"}, {"_"}, {"trials", "statements"}),
 }
 ONLY_IN = {"altair": "plot", "rich": "cli", "tyro": "cli"}  # third-party packages with one address

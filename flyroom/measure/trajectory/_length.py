@@ -1,0 +1,182 @@
+"""How long a path becomes: the length of its image after every step of a network, as a certified interval."""
+
+from collections.abc import Sequence
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from flyroom.measure import paths
+from flyroom.measure.enclosure.kinks import PIECEWISE
+from flyroom.measure.enclosure.sweep import check
+from flyroom.measure.trajectory._leaves import Found, Pieces, evaluated, halved, split
+from flyroom.measure.trajectory._network import opened
+from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
+from flyroom.measure.trajectory._samples import estimated
+from flyroom.nets.graph import Graph
+from flyroom.records import Evidence
+
+ORDER = 7  # of the Taylor models of what is neither straight nor a polynomial
+HIGHEST = 11  # order of a polynomial network's models; a longer one is cut off, and that is bounded
+FIRST = 5  # halvings of each smooth part of a path before anything is known
+DEEP = 8  # bending steps; a deeper network's errors are tracked from the start
+BATCH = 256  # pieces that are evaluated at once after the first ones
+SMALLEST = 2.0**-45  # of [0, 1]; shorter pieces are not cut
+ASSUMES = (
+    "The function is the network in real arithmetic with its weights as they are stored, not the program in float32; "
+    "NumPy's and SciPy's elementary functions are taken to be right to the units in the last place that "
+    "flyroom.measure.enclosure.functions names (measured against Arb in benchmarks/ulps.py)."
+)
+
+
+def length(
+    net: Any,
+    path: paths.Path,
+    *,
+    rel_tol: float = 1e-3,
+    layers: str | Sequence[str] = "all",
+    max_pieces: int = 200_000,
+    seconds: float = 600.0,
+) -> Trajectory:
+    """Certified lengths of a path's images after the steps of a network.
+
+    `net` is a network here, a JAX function of known primitives (a batch in, a batch out), or a graph (`reader.read`,
+    `torch.convert`). `layers` is "all" (every activation and every layer with weights), "last", or names of steps; each
+    interval gets as narrow as `rel_tol` of the length. The pieces are halved where that pays until all are, at most
+    until there are `max_pieces` or `seconds` of processor time have gone by; then what has been proved so far is
+    returned with `reached` False. A path that is only a callable is sampled, and the evidence says `estimate`.
+
+    l(f(x)) is the integral of |J x'|, the way travelled: not the distance between the ends, nor |J| l(x).
+
+    Raises Unread (a ValueError) for a network or step without a rule, by name and place; ValueError for a path of
+    another shape than the network's, a tolerance that is not between 0 and 1, and layers that there are none of.
+
+    >>> import jax
+    >>> from flyroom.nets.spec import parse
+    >>> net = parse("mlp:16-32-32-4:tanh").init(jax.random.key(0))
+    >>> found = length(net, paths.circle(16, radius=4.0, seed=0), rel_tol=1e-6, layers="last")
+    >>> low, high = found.layers[-1].length
+    >>> found.reached, high - low < 1e-6 * low
+    (True, True)
+    """
+    if not 0 < rel_tol < 1:
+        raise ValueError(f"rel_tol {rel_tol}: the relative width that is asked for lies between 0 and 1, such as 1e-3")
+    begun = process_time()
+    graph = opened(net, path.shape)
+    steps = chosen(graph, layers)
+    if isinstance(path, paths.Curve):
+        return estimated(graph, path, steps, rel_tol, begun)
+    check(graph)
+    graph = Graph(graph.nodes[: max(steps) + 1])
+    rule, order, first = plan(graph, path)
+    leaves = halved(paths.knots(path), first)
+    found, reached = refined(graph, path, leaves, order, steps, rel_tol, max_pieces, begun + seconds)
+    rows = []
+    for i, step in enumerate(steps):
+        node = graph.nodes[step]
+        interval = Interval(float(found.low[i].sum() * (1 - 2.0**-30)), float(found.high[i].sum() * (1 + 2.0**-30)))
+        evidence = Evidence.certified
+        rows.append(
+            LayerLength(
+                node.place, node.op, interval, evidence, int(found.parts[i].sum()), int(found.crossings[i].sum())
+            )
+        )
+    return Trajectory(
+        paths.length(path),
+        tuple(rows),
+        rel_tol,
+        reached,
+        rule,
+        order,
+        found.low.shape[1],
+        process_time() - begun,
+        ASSUMES,
+    )
+
+
+def plan(graph: Graph, path: paths.Path) -> tuple[str, int, int]:
+    """Which rule, the order of the models, and how often each part of the path is halved to begin with."""
+    degree = {paths.Polyline: 1, paths.Cubic: 3}.get(type(path))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    names = [node.attributes["name"] for node in graph.nodes if node.op in ("activation", "elementwise")]
+    others = {node.op for node in graph.nodes} & {"layer_norm", "group_norm", "softmax", "divide", "l2_pool"}
+    if not others and all(name in PIECEWISE and name != "elu" for name in names) and "multiply" not in _ops(graph):
+        if degree is not None:
+            return "piecewise linear", degree, 0
+        return "piecewise linear", ORDER, FIRST
+    squares = not others and all(name in ("square", "identity") for name in names) and "multiply" not in _ops(graph)
+    if squares and degree is not None:
+        return "polynomial", max(ORDER, min(HIGHEST, degree * 2 ** names.count("square"))), FIRST
+    return "Taylor models", ORDER, FIRST
+
+
+def _ops(graph: Graph) -> set[str]:
+    return {node.op for node in graph.nodes}
+
+
+def chosen(graph: Graph, layers: str | Sequence[str]) -> list[int]:
+    """The steps that are reported; ValueError where there are none of a name."""
+    last = len(graph.nodes) - 1
+    if layers == "last":
+        return [last]
+    if layers == "all":
+        shown = [
+            i for i, node in enumerate(graph.nodes) if i and (node.weights or node.op in ("activation", "max_pool"))
+        ]
+        return sorted({*shown, last})
+    names = [layers] if isinstance(layers, str) else list(layers)
+    places = {node.place: i for i, node in enumerate(graph.nodes)}
+    for name in names:
+        if name not in places:
+            raise ValueError(f"there is no layer {name!r}; there are {', '.join(places)}, or say all or last")
+    return sorted({places[name] for name in names})
+
+
+def refined(
+    graph: Graph,
+    path: paths.Path,
+    pieces: Pieces,
+    order: int,
+    steps: Sequence[int],
+    rel_tol: float,
+    most: int,
+    until: float,
+) -> tuple[Found, bool]:
+    """Halve pieces, the worst first, until the lengths of all steps are as sharp as asked, or no more may be spent.
+
+    A piece's gap shrinks like the power order + 1 of its length, which says how often to halve it at once. Errors are
+    tracked to where they came from in deep networks, and in others once halving has not helped as it should.
+    """
+    bends = sum(node.op in ("activation", "elementwise") for node in graph.nodes)
+    tracked = order > 1 and bends > DEEP
+    found = evaluated(graph, path, pieces, order, steps, tracked=tracked)
+    while True:
+        gaps = found.high - found.low
+        allowed = rel_tol * np.maximum(found.middle.sum(1), 1e-300)
+        if (gaps.sum(1) <= allowed).all():
+            return found, True
+        worst = (gaps / (0.5 * allowed[:, None] / len(pieces.low))).max(0)
+        worst[pieces.high - pieces.low <= SMALLEST] = 0
+        queue = np.argsort(-worst)[: int((worst > 1).sum())]
+        if not len(queue) or len(pieces.low) + len(queue) > most or process_time() > until:
+            return found, False
+        wanted = np.ceil(np.log2(np.minimum(worst[queue], 1e30)) / (order + 1))
+        times = np.clip(wanted, 1, 3).astype(int)
+        count = max(1, int(np.searchsorted(np.cumsum(2**times), BATCH, side="right")))
+        queue, times = np.sort(queue[:count]), times[:count][np.argsort(queue[:count], kind="stable")]
+        parts = split(Pieces(pieces.low[queue], pieces.high[queue]), times)
+        new = evaluated(graph, path, parts, order, steps, tracked=tracked)
+        before, after = (np.minimum((part.high - part.low), 1e300).sum(1) for part in (_only(found, queue), new))
+        if not tracked and bool((after > 0.5 * before).any()):
+            tracked = True
+            new = evaluated(graph, path, parts, order, steps, tracked=True)
+        rest = np.ones(len(pieces.low), bool)
+        rest[queue] = False
+        place = np.argsort(np.concatenate([pieces.low[rest], parts.low]), kind="stable")
+        pieces = Pieces(*(np.concatenate([old[rest], made])[place] for old, made in zip(pieces, parts, strict=True)))
+        found = Found(
+            *(np.concatenate([old[:, rest], made], 1)[:, place] for old, made in zip(found, new, strict=True))
+        )
+
+
+def _only(found: Found, which: np.ndarray) -> Found:
+    return Found(*(part[:, which] for part in found))
