@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from flyroom import __version__
-from flyroom.cli import _claims, _compare, _data, _doctor, _fit, _net, _networks, _new_claim, _run
+from flyroom.cli import _claims, _compare, _data, _doctor, _fit, _length, _net, _networks, _new_claim, _run
 from flyroom.cli._app import COMMANDS
 from flyroom.cli._terminal import overview, say
 
 __all__ = ["main"]
 
 # Importing them has put their commands into the table.
-ROOMS = (_run, _claims, _compare, _new_claim, _networks, _fit, _net, _data, _doctor)
+ROOMS = (_run, _claims, _compare, _new_claim, _networks, _fit, _net, _length, _data, _doctor)
 ORDERED = {name: one for room in ROOMS for name, one in COMMANDS.items() if one.__module__ == room.__name__}
 HELP = ("-h", "--help")
 # What was asked for is not there, or is in the way: other words would help. Other faults of files are status 1.

@@ -37,7 +37,7 @@ def net(
     from flyroom.measure.architecture import architecture
 
     let_import(net)
-    network, shape = _network(net, input, drawn=effective)
+    network, shape = opened(net, input, drawn=effective)
     found = architecture(network, shape)
     seen = _seen(network, shape, found) if effective else {}
     if json:
@@ -51,7 +51,7 @@ def net(
     return 0
 
 
-def _network(text: str, given: str | None, *, drawn: bool) -> tuple[Any, tuple[int, ...]]:
+def opened(text: str, given: str | None, *, drawn: bool) -> tuple[Any, tuple[int, ...]]:
     """The network, or only its shapes where nothing has to be computed with it, and the shape of an example."""
     import equinox as eqx
     import jax

@@ -9,6 +9,7 @@ panels stand in the order of their first appearance.
     finals      every run, the mean with its interval, the published figure
     scatter     points in the plane, in up to ten classes
     tiles       a value over a grid
+    trajectory  what a network makes of a path: bounds, lengths, images, and a walk along it
     signals     many small one-dimensional signals
     animation   signals that change from stage to stage, as SVG that moves without a script
 """
@@ -23,6 +24,7 @@ from flyroom.plot.finals import finals
 from flyroom.plot.scatter import scatter
 from flyroom.plot.signals import signals
 from flyroom.plot.tiles import tiles
+from flyroom.plot.trajectory import images, ladder, layer_lengths, motion, stacked
 
 __all__ = [
     "DARK",
@@ -34,10 +36,15 @@ __all__ = [
     "curves",
     "fields",
     "finals",
+    "images",
+    "ladder",
+    "layer_lengths",
+    "motion",
     "render",
     "save",
     "scatter",
     "signals",
+    "stacked",
     "theme",
     "tiles",
 ]

@@ -13,6 +13,7 @@ from flyroom.measure.trajectory._leaves import Found, Pieces, evaluated, halved,
 from flyroom.measure.trajectory._network import opened
 from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
 from flyroom.measure.trajectory._samples import estimated
+from flyroom.measure.trajectory._steps import chosen
 from flyroom.nets.graph import Graph
 from flyroom.records import Evidence
 
@@ -111,24 +112,6 @@ def plan(graph: Graph, path: paths.Path) -> tuple[str, int, int]:
 
 def _ops(graph: Graph) -> set[str]:
     return {node.op for node in graph.nodes}
-
-
-def chosen(graph: Graph, layers: str | Sequence[str]) -> list[int]:
-    """The steps that are reported; ValueError where there are none of a name."""
-    last = len(graph.nodes) - 1
-    if layers == "last":
-        return [last]
-    if layers == "all":
-        shown = [
-            i for i, node in enumerate(graph.nodes) if i and (node.weights or node.op in ("activation", "max_pool"))
-        ]
-        return sorted({*shown, last})
-    names = [layers] if isinstance(layers, str) else list(layers)
-    places = {node.place: i for i, node in enumerate(graph.nodes)}
-    for name in names:
-        if name not in places:
-            raise ValueError(f"there is no layer {name!r}; there are {', '.join(places)}, or say all or last")
-    return sorted({places[name] for name in names})
 
 
 def refined(

@@ -4,6 +4,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
+import jax
+import numpy as np
+
 from flyroom.nets.graph import Graph
 from flyroom.nets.reader import read
 from flyroom.nets.spec import function
@@ -36,3 +40,8 @@ def _converted(module: Any, shape: Sequence[int]) -> Graph:
         raise ValueError("the module is in training mode, in which it is no function of x; call module.eval() first")
     kind = next((weight.dtype for weight in module.parameters()), torch.float32)
     return convert(module, torch.zeros((2, *shape), dtype=kind))
+
+
+def widened(graph: Graph) -> Graph:
+    """The graph with its weights in float64, exactly; to be used under `jax.enable_x64`."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if eqx.is_inexact_array_like(leaf) else leaf, graph)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from time import process_time
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from flyroom.measure import paths
+from flyroom.measure.trajectory._network import widened
 from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
 from flyroom.nets.graph import Graph
 from flyroom.records import Evidence
@@ -22,8 +22,7 @@ def estimated(graph: Graph, path: paths.Path, steps: Sequence[int], rel_tol: flo
     """
     t = np.linspace(0, 1, SAMPLES)
     with jax.enable_x64(True):
-        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if eqx.is_inexact_array(leaf) else leaf, graph)
-        values = wide.values(paths.points(path, t).reshape(-1, *path.shape))
+        values = widened(graph).values(paths.points(path, t).reshape(-1, *path.shape))
         found = [np.asarray(values[step]).reshape(SAMPLES, -1) for step in steps]
     rows = []
     for step, y in zip(steps, found, strict=True):
