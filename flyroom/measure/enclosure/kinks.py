@@ -41,7 +41,8 @@ class Pieces(NamedTuple):
     curved: str = ""
 
 
-def _pieces(node: Node) -> Pieces:
+def pieces_of(node: Node) -> Pieces:
+    """The parts of a step's activation."""
     if node.op == "prelu":
         slope = np.asarray(node.weights["slope"], np.float64)
         slope = slope.reshape(-1, *(1,) * (len(node.shape) - 1)) if slope.size > 1 else slope.reshape(-1)
@@ -67,7 +68,7 @@ def parts(node: Node, inputs: Sequence[Model], sources: Sources) -> Parts | None
         return None
     (model,) = inputs
     error = spread(model, sources)[0]
-    return cuts([(_moved(model.coefficients, kink), error) for kink in _pieces(node).kinks])
+    return cuts([(_moved(model.coefficients, kink), error) for kink in pieces_of(node).kinks])
 
 
 def _moved(coefficients: np.ndarray, kink: float) -> np.ndarray:
@@ -99,7 +100,7 @@ def sides(coefficients: Float64[np.ndarray, "*example order piece"], error: Boun
 
 def piecewise(node: Node, inputs: Sequence[Model], sources: Sources) -> tuple[Model, Sources]:
     """An activation made of parts, on pieces that have been cut at its kinks as well as that could be done."""
-    (model,), about = inputs, _pieces(node)
+    (model,), about = inputs, pieces_of(node)
     u, error = model.coefficients, spread(model, sources)[0]
     stray, pace = sizes(u)
     if not about.kinks:

@@ -9,6 +9,7 @@ import numpy as np
 from flyroom.measure import paths
 from flyroom.measure.enclosure.kinks import PIECEWISE
 from flyroom.measure.enclosure.sweep import check
+from flyroom.measure.trajectory import _exact
 from flyroom.measure.trajectory._leaves import Found, Pieces, evaluated, halved, split
 from flyroom.measure.trajectory._network import opened
 from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
@@ -17,6 +18,7 @@ from flyroom.measure.trajectory._steps import chosen
 from flyroom.nets.graph import Graph
 from flyroom.records import Evidence
 
+STRAIGHT = "piecewise linear"
 ORDER = 7  # of the Taylor models of what is neither straight nor a polynomial
 HIGHEST = 11  # order of a polynomial network's models; a longer one is cut off, and that is bounded
 FIRST = 5  # halvings of each smooth part of a path before anything is known
@@ -72,27 +74,27 @@ def length(
     rule, order, first = plan(graph, path)
     leaves = halved(paths.knots(path), first)
     found, reached = refined(graph, path, leaves, order, steps, rel_tol, max_pieces, begun + seconds)
-    rows = []
-    for i, step in enumerate(steps):
-        node = graph.nodes[step]
-        interval = Interval(float(found.low[i].sum() * (1 - 2.0**-30)), float(found.high[i].sum() * (1 + 2.0**-30)))
-        evidence = Evidence.certified
-        rows.append(
-            LayerLength(
-                node.place, node.op, interval, evidence, int(found.parts[i].sum()), int(found.crossings[i].sum())
-            )
+    rows = [
+        (found.low[i].sum() * (1 - 2.0**-30), found.high[i].sum() * (1 + 2.0**-30), found.parts[i], found.crossings[i])
+        for i in range(len(steps))
+    ]
+    if not reached and rule == STRAIGHT and _exact.supported(graph, path):
+        rule, rows = f"{STRAIGHT}, exact rationals", _exact.lengths(graph, path, steps)
+        reached = all(high - low <= rel_tol * high for low, high, *_ in rows)
+    layers_found = tuple(
+        LayerLength(
+            graph.nodes[step].place,
+            graph.nodes[step].op,
+            Interval(float(low), float(high)),
+            Evidence.certified,
+            int(np.sum(pieces)),
+            int(np.sum(crossings)),
         )
-    return Trajectory(
-        paths.length(path),
-        tuple(rows),
-        rel_tol,
-        reached,
-        rule,
-        order,
-        found.low.shape[1],
-        process_time() - begun,
-        ASSUMES,
+        for step, (low, high, pieces, crossings) in zip(steps, rows, strict=True)
     )
+    count = found.low.shape[1]
+    spent = process_time() - begun
+    return Trajectory(paths.length(path), layers_found, rel_tol, reached, rule, order, count, spent, ASSUMES)
 
 
 def plan(graph: Graph, path: paths.Path) -> tuple[str, int, int]:
@@ -102,8 +104,8 @@ def plan(graph: Graph, path: paths.Path) -> tuple[str, int, int]:
     others = {node.op for node in graph.nodes} & {"layer_norm", "group_norm", "softmax", "divide", "l2_pool"}
     if not others and all(name in PIECEWISE and name != "elu" for name in names) and "multiply" not in _ops(graph):
         if degree is not None:
-            return "piecewise linear", degree, 0
-        return "piecewise linear", ORDER, FIRST
+            return STRAIGHT, degree, 0
+        return STRAIGHT, ORDER, FIRST
     squares = not others and all(name in ("square", "identity") for name in names) and "multiply" not in _ops(graph)
     if squares and degree is not None:
         return "polynomial", max(ORDER, min(HIGHEST, degree * 2 ** names.count("square"))), FIRST
@@ -137,28 +139,40 @@ def refined(
         allowed = rel_tol * np.maximum(found.middle.sum(1), 1e-300)
         if (gaps.sum(1) <= allowed).all():
             return found, True
-        worst = (gaps / (0.5 * allowed[:, None] / len(pieces.low))).max(0)
-        worst[pieces.high - pieces.low <= SMALLEST] = 0
-        queue = np.argsort(-worst)[: int((worst > 1).sum())]
+        queue, times = _worst(gaps, allowed, pieces, order)
         if not len(queue) or len(pieces.low) + len(queue) > most or process_time() > until:
             return found, False
-        wanted = np.ceil(np.log2(np.minimum(worst[queue], 1e30)) / (order + 1))
-        times = np.clip(wanted, 1, 3).astype(int)
-        count = max(1, int(np.searchsorted(np.cumsum(2**times), BATCH, side="right")))
-        queue, times = np.sort(queue[:count]), times[:count][np.argsort(queue[:count], kind="stable")]
         parts = split(Pieces(pieces.low[queue], pieces.high[queue]), times)
         new = evaluated(graph, path, parts, order, steps, tracked=tracked)
-        before, after = (np.minimum((part.high - part.low), 1e300).sum(1) for part in (_only(found, queue), new))
-        if not tracked and bool((after > 0.5 * before).any()):
+        before = _gap(_only(found, queue))
+        if not tracked and bool((_gap(new) > 0.5 * before).any()):
             tracked = True
             new = evaluated(graph, path, parts, order, steps, tracked=True)
+        stuck = bool((_gap(new) > 0.9 * before).all())  # what is left is rounding, and more pieces have more of it
         rest = np.ones(len(pieces.low), bool)
         rest[queue] = False
         place = np.argsort(np.concatenate([pieces.low[rest], parts.low]), kind="stable")
         pieces = Pieces(*(np.concatenate([old[rest], made])[place] for old, made in zip(pieces, parts, strict=True)))
-        found = Found(
-            *(np.concatenate([old[:, rest], made], 1)[:, place] for old, made in zip(found, new, strict=True))
-        )
+        kept = _only(found, rest)
+        found = Found(*(np.concatenate([old, made], 1)[:, place] for old, made in zip(kept, new, strict=True)))
+        if stuck:
+            return found, False
+
+
+def _worst(gaps: np.ndarray, allowed: np.ndarray, pieces: Pieces, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces that are to be cut next, in order, and how often each is to be halved."""
+    worst = (gaps / (0.5 * allowed[:, None] / len(pieces.low))).max(0)
+    worst[pieces.high - pieces.low <= SMALLEST] = 0
+    queue = np.argsort(-worst)[: int((worst > 1).sum())]
+    wanted = np.ceil(np.log2(np.minimum(worst[queue], 1e30)) / (order + 1))
+    times = np.clip(wanted, 1, 3).astype(int)
+    count = max(1, int(np.searchsorted(np.cumsum(2**times), BATCH, side="right")))
+    first = np.argsort(queue[:count])
+    return queue[:count][first], times[:count][first]
+
+
+def _gap(found: Found) -> np.ndarray:
+    return np.minimum(found.high - found.low, 1e300).sum(1)
 
 
 def _only(found: Found, which: np.ndarray) -> Found:
