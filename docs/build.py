@@ -1,26 +1,36 @@
-"""Check the documentation's links and make the API reference from the docstrings; no network is used.
+"""Check the documentation's links, compute its numbers, make the API reference from docstrings; no network is used.
 
     python docs/build.py                 # writes docs/api/, exit status 1 if anything is wrong
     python docs/build.py --links         # only the links
+    python docs/build.py --numbers       # only the numbers of the pages that are computed
+
+On the pages of `COMPUTED` every output under `>>>` is written by the build: examples are run, and where one prints
+something else than the page shows, the page is changed. (The tests run the examples of all pages and change nothing.)
 
 pdoc (in the extra `dev`) makes the reference. Its pages must load nothing: whatever a page would fetch from
 elsewhere (a script, a style, a font, a picture) is an error here; links that a reader may follow are none.
 """
 
 import argparse
+import doctest
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 API = "docs/api"
+COMPUTED = ("docs/trajectory.md", "docs/trajectory-bounds.md", "docs/parts/paths.md")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE  # of the tests, too
 
 LINK = re.compile(r"(?<!\\)\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"(?<=^```python\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 ELSEWHERE = re.compile(r"^(https?:)?//", re.IGNORECASE)
 STYLE_FETCH = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
 MADE = (API,)  # what is not there before the build
@@ -56,6 +66,62 @@ def anchors(text: str) -> set[str]:
             count += 1
         names.add(numbered)
     return names
+
+
+class _Noted(doctest.DocTestRunner):
+    """Keeps what examples print where they print something else than is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(optionflags=FLAGS)
+        self.printed: list[tuple[doctest.Example, str]] = []
+
+    def report_failure(self, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
+        self.printed.append((example, got))
+
+    def report_unexpected_exception(self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any):
+        raise ValueError(f"{test.name}, line {(test.lineno or 0) + example.lineno + 1}: {exc_info[1]!r}") from exc_info[1]
+
+
+def computed(text: str, page: str) -> str:
+    """The page with the outputs of its Python as they are; blocks share their names, as in the tests.
+
+    Raises ValueError, with the line, where an example raises something that the page does not show.
+    """
+    module = ModuleType("documentation_page")  # for what looks up the module of a class
+    sys.modules[module.__name__] = module
+    try:
+        return PYTHON.sub(lambda block: _computed(block, page, module.__dict__), text)
+    finally:
+        del sys.modules[module.__name__]
+
+
+def _computed(block: re.Match[str], page: str, names: dict[str, Any]) -> str:
+    line = block.string.count("\n", 0, block.start())
+    if ">>>" not in block[0]:
+        exec(compile("\n" * line + block[0], page, "exec"), names)
+        return block[0]
+    test, runner = doctest.DocTestParser().get_doctest(block[0], names, page, page, line), _Noted()
+    runner.run(test, clear_globs=False)
+    names.update(test.globs)  # a doctest works on a copy
+    lines = block[0].splitlines(keepends=True)
+    for example, printed in reversed(runner.printed):
+        begin = example.lineno + example.source.count("\n")
+        lines[begin : begin + example.want.count("\n")] = (
+            re.sub(r"(?m)^$(?=\n)", "<BLANKLINE>", printed).splitlines(keepends=True)
+        )
+    return "".join(lines)
+
+
+def rewritten(root: Path) -> list[str]:
+    """Compute the pages of `COMPUTED`; returns those that had to be changed."""
+    found = []
+    for page in COMPUTED:
+        text = (root / page).read_text("utf-8")
+        new = computed(text, page)
+        if new != text:
+            (root / page).write_text(new, "utf-8")
+            found.append(page)
+    return found
 
 
 class _Loads(HTMLParser):
@@ -113,16 +179,25 @@ def reference(root: Path, out: Path) -> list[str]:
 
 
 def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Check, build, and say what is wrong; 0 if nothing is."""
-    parser = argparse.ArgumentParser(description="Check the links, make the API reference.")
-    parser.add_argument("--links", action="store_true", help="only check the links")
-    only_links = parser.parse_args(words).links
-    wrong = [f"broken link in {link}" for link in broken_links(root)]
-    if not only_links:
+    """Check, compute, build, and say what is wrong; 0 if nothing is."""
+    parser = argparse.ArgumentParser(description="Check the links, compute the numbers, make the API reference.")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--links", action="store_true", help="only check the links")
+    only.add_argument("--numbers", action="store_true", help="only compute the numbers of the pages that are computed")
+    asked = parser.parse_args(words)
+    wrong, done = [], []
+    if not asked.numbers:
+        wrong += [f"broken link in {link}" for link in broken_links(root)]
+        done.append("links are sound")
+    if not asked.links:
+        changed = rewritten(root)
+        done.append(f"numbers were changed in {', '.join(changed)}" if changed else "numbers are as shown")
+    if not asked.links and not asked.numbers:
         wrong += reference(root, root / API)
+        done.append(f"the reference is in {API}")
     for sentence in wrong:
         print(sentence, file=sys.stderr)
-    print(f"{len(wrong)} faults" if wrong else f"links are sound{'' if only_links else f', the reference is in {API}'}")
+    print(f"{len(wrong)} faults" if wrong else ", ".join(done))
     return 1 if wrong else 0
 
 

@@ -53,6 +53,11 @@ NAMES = (
     "field-and-resolution",
     "weight-sharing",
     "downsampling",
+    "trajectory-growth",
+    "transitions-follow-length",
+    "remaining-depth",
+    "training-and-length",
+    "trajectory-regularisation",
 )
 DEFAULT = "spatial-prior"
 INDEX = "index"  # no claim's id: its page would be the gallery's

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from breadth import breadth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,10 @@ RESNETS = [
 ]
 
 
-@pytest.mark.parametrize(("depth", "version", "shortcut", "giga", "parameters"), RESNETS)
+@pytest.mark.parametrize(
+    ("depth", "version", "shortcut", "giga", "parameters"),
+    breadth(RESNETS, RESNETS[0], (34, "v1", "A", 3.644, None), (50, "v1.5", "B", 4.089, 25_557_032)),
+)
 def test_the_resnet_table(depth, version, shortcut, giga, parameters):
     def init(key):
         net = ResNet.init(key, depth, version=version, shortcut=shortcut)

@@ -103,7 +103,7 @@ def test_two_hundred_steps_in_float64(name, golden):
 def test_activations_and_their_derivatives(name, golden):
     with jax.enable_x64(True):
         x = jnp.asarray(golden["activation/x"])
-        value, slope = ACTIVATIONS[name](x), jax.grad(lambda x: ACTIVATIONS[name](x).sum())(x)
+        value, slope = jax.jit(jax.vmap(jax.value_and_grad(ACTIVATIONS[name])))(x)
     np.testing.assert_allclose([value, slope], golden[f"activation/{name}"], rtol=1e-12, atol=1e-14)
 
 
@@ -112,7 +112,7 @@ def test_poolings_and_their_gradients(name, golden):
     x = draw("pooling", (4, 3, 11), 1.0).transpose(1, 2, 0).astype(np.float64)  # batch last, here
     upstream = draw("upstream", (4, 3, 3), 1.0).transpose(1, 2, 0)
     with jax.enable_x64(True):
-        value = POOLINGS[name](jnp.asarray(x), 3)
-        gradient = jax.grad(lambda x: (POOLINGS[name](x, 3) * upstream).sum())(jnp.asarray(x))
+        value = jax.jit(lambda x: POOLINGS[name](x, 3))(jnp.asarray(x))
+        gradient = jax.jit(jax.grad(lambda x: (POOLINGS[name](x, 3) * upstream).sum()))(jnp.asarray(x))
     np.testing.assert_allclose(value.transpose(2, 0, 1), golden[f"pooling/{name}"], rtol=1e-13)
     np.testing.assert_allclose(gradient.transpose(2, 0, 1), golden[f"pooling gradient/{name}"], rtol=1e-12, atol=1e-15)

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from breadth import breadth
 from pytorch_layout import BATCH, EXAMPLES, GOLDEN, NAMES, RATE, examples, load, outputs_and_gradient, unload, weights
 
 from flyroom.losses import cross_entropy
@@ -21,7 +22,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("label", ["first", "second"])
+@pytest.mark.parametrize("label", breadth(["first", "second"], "first"))
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_outputs_gradients_and_ten_losses(name, label):
     from golden import make
@@ -40,7 +41,7 @@ def test_float32_outputs_gradients_and_ten_losses(name, label):
     np.testing.assert_allclose(trained.losses, make.train(theirs, signals, labels, 10), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", breadth(NAMES, "mnist1d-cnn"))
 def test_two_hundred_steps_in_float64(name):
     from golden import make
 

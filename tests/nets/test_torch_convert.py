@@ -18,6 +18,7 @@ from flyroom.train import Protocol, contiguous, train_many
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
 
+from breadth import breadth  # noqa: E402
 from torch_modules import As, Recurrent, ResNet, drawn, shaken  # noqa: E402
 
 
@@ -132,10 +133,16 @@ LAYERS = {
     "dropout": (nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2), nn.Dropout(0.1)), (4,), ["dense"]),
     "identity": (nn.Sequential(nn.Identity(), nn.Tanh()), (4,), ["activation"]),
 }
+EACH_KIND = (
+    *("linear", "conv1d, all", "conv2d, unequal", "conv2d, reflect", "batch norm of images", "group norm"),
+    *("instance norm with gain", "layer norm", "max pool, all", "mean pool, padding not counted", "L2 pool"),
+    *("mean over space", "maximum over space", "flatten", "softmax of channels", "PReLU, a slope a channel"),
+    *("leaky ReLU in place", "dropout", "identity"),
+)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # PyTorch's own
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", breadth(LAYERS, *EACH_KIND))
 def test_a_layer_is_one_step(name):
     module, shape, expected = LAYERS[name]
     assert ops(compared(copy.deepcopy(module), shape)) == expected
@@ -147,8 +154,8 @@ def test_in_float32(name):
     compared(copy.deepcopy(module), shape, torch.float32)
 
 
-@pytest.mark.parametrize("ends", [False, True])
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("ends", breadth([False, True], True))
+@pytest.mark.parametrize("both", breadth([False, True], True))
 @pytest.mark.parametrize(
     ("kind", "layer", "options"),
     [
@@ -229,9 +236,14 @@ FUNCTIONS = {
     "in place": As(lambda m, x: torch.sin(x).add_(1).mul_(x).relu_()),
     "a view changed in place": As(lambda m, x: torch.sin(x).flatten(1).relu_()),
 }
+EACH_FUNCTION = (
+    *("F.linear", "elementwise", "numbers", "two branches", "a fixed tensor", "a parameter", "maximum", "means", "max"),
+    *("view with -1 for the batch", "the batch goes round", "cat", "slices", "chunk", "shuffle", "F.pad, reflect"),
+    *("F.conv1d", "F.max_pool1d", "matmul from the left", "a weight that is computed", "a view changed in place"),
+)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", breadth(FUNCTIONS, *EACH_FUNCTION))
 def test_a_function_of_the_input(name):
     module = copy.deepcopy(FUNCTIONS[name])
     shape = (6,) if name == "F.linear" else (2, 3)
@@ -271,7 +283,10 @@ def gradients(module, x, y):
 
 @pytest.mark.parametrize(
     ("name", "multiply_adds"),
-    [("mnist1d-linear", 400), ("mnist1d-mlp", 15_000), ("mnist1d-cnn", 31_750), ("mnist1d-gru", 14_880)],
+    breadth(
+        [("mnist1d-linear", 400), ("mnist1d-mlp", 15_000), ("mnist1d-cnn", 31_750), ("mnist1d-gru", 14_880)],
+        *[("mnist1d-mlp", 15_000), ("mnist1d-cnn", 31_750)],
+    ),
 )
 def test_the_benchmark_networks(name, multiply_adds):
     from golden import make
@@ -281,7 +296,7 @@ def test_the_benchmark_networks(name, multiply_adds):
     x, y = (array[:50] for array in examples())
     with jax.enable_x64(True):
         net = convert(module, x.astype(np.float64))
-        found = eqx.filter_grad(cross_entropy)(net, jnp.asarray(x, float), jnp.asarray(y))
+        found = eqx.filter_jit(eqx.filter_grad(cross_entropy))(net, jnp.asarray(x, float), jnp.asarray(y))
     expected = gradients(module, torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.int64))
     by_place = {f"{node.place}.{key}": leaf for node in found.nodes for key, leaf in node.weights.items()}
     assert set(by_place) == set(expected)
@@ -357,7 +372,7 @@ def stacks(draw, axes):
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**axes, 2))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(module=stacks(axes=1))
 def test_stacks_on_signals(module):
     compared(module, (3, 12))
