@@ -19,12 +19,12 @@ Columns = Float64[np.ndarray, "*example column"]
 WIDENING = {"zero": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def mapped(node: Node, x: Columns) -> Columns:
+def mapped(node: Node, x: Columns) -> Float64[np.ndarray, "*output column"]:
     """The linear part of a step applied to columns."""
     return MAPS[node.op](node, x, lambda weight: weight)
 
 
-def magnitude(node: Node, x: Columns) -> Columns:
+def magnitude(node: Node, x: Columns) -> Float64[np.ndarray, "*output column"]:
     """The absolute values of the linear part applied to columns that are not negative."""
     return MAPS[node.op](node, x, np.abs)
 

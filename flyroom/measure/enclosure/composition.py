@@ -55,6 +55,7 @@ def composed(outer: Float64[np.ndarray, "outer *example piece"], inner: Polynomi
     found = np.zeros_like(inner)
     found[..., 0, :] = outer[order]
     value, rate = np.zeros_like(stray), np.zeros_like(stray)
+    moving = np.zeros_like(stray)
     size, growth = np.abs(outer[order]), np.zeros_like(stray)  # Horner's scheme with absolute values, for the rounding
     for i in range(order - 1, -1, -1):
         kept = order - i  # orders of the new polynomial
@@ -62,7 +63,8 @@ def composed(outer: Float64[np.ndarray, "outer *example piece"], inner: Polynomi
         rate = rate * stray + value * pace + cut_rate
         value = value * stray + cut
         growth = growth * stray + size * pace
-        size = size * stray + np.abs(outer[i])
+        moving = size * stray  # without outer[i], which is copied
+        size = moving + np.abs(outer[i])
         new = np.zeros_like(found)
         for k in range(1, kept + 1):
             for j in range(max(0, k - order), min(k, kept)):
@@ -70,8 +72,7 @@ def composed(outer: Float64[np.ndarray, "outer *example piece"], inner: Polynomi
         new[..., 0, :] = outer[i]
         found = new
     lost = gamma((order + 1) * (order + 2))
-    size = size - np.abs(outer[0])  # that term is copied
-    return Composed(found, up(value + lost * np.maximum(size, 0)), up(rate + lost * growth))
+    return Composed(found, up(value + lost * moving), up(rate + lost * growth))
 
 
 def _cut(polynomial: Polynomial, tail: Tails, kept: int) -> tuple[Bound, Bound]:

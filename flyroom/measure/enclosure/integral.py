@@ -2,8 +2,8 @@
 
 The square of the speed, S(tau) = sum_i P_i'(tau)^2, is one polynomial a piece, whatever the number of coordinates.
 Where it varies little around its middle value s, the root is expanded, sqrt(s + d) = sqrt(s) sum_i binom(1/2, i)
-(d/s)^i, and integrated term by term; elsewhere the piece is halved, and where even that does not help (a curve that all but
-stops) integral(S) / sqrt(max S) <= integral(sqrt S) <= sqrt(2 integral(S)), the latter by Cauchy and Schwarz.
+(d/s)^i, and integrated term by term. Elsewhere the piece is halved, and where even that does not help (a curve that all
+but stops) integral(S) / sqrt(max S) <= integral(sqrt S) <= sqrt(2 integral(S)), the latter by Cauchy and Schwarz.
 """
 
 from math import comb
@@ -15,6 +15,7 @@ from flyroom.measure.enclosure.composition import composed
 from flyroom.measure.enclosure.rounding import TINY, UP, down, gamma, up
 
 SMOOTH = 0.25  # of |d|/s: the series then gains at least six decimals in twelve terms
+NOTHING = 1e-100  # a length of which nobody asks for more decimals
 HALVINGS = 14  # at most; a piece that is cut into 2^14 parts is taken as it is
 ORDER = 12
 # |binom(1/2, i)| with signs; exact in binary, because the denominators are powers of two
@@ -30,10 +31,18 @@ def arc_length(
     its velocity may differ from theirs by, everywhere on the piece. A piece is halved until its bounds are `gap` of
     its length apart.
     """
-    squares, lost = squared_speed(coefficients)
-    low, high = _integrated(squares, lost, gap)
+    low, high = travelled(coefficients, error, gap=gap)
     apart = up(2 * error)
     return down(np.maximum(low - apart, 0)), up(high + apart)
+
+
+def travelled(
+    coefficients: Float64[np.ndarray, "unit order piece"], error: Float64[np.ndarray, " piece"], *, gap: float = 1e-9
+) -> tuple[Float64[np.ndarray, " piece"], Float64[np.ndarray, " piece"]]:
+    """The same of the polynomial curve itself, no sharper than a tenth of what `error` will blur anyhow."""
+    squares, lost = squared_speed(coefficients)
+    rough = np.sqrt(4 * np.abs(squares).sum(0))  # the length is at most this
+    return _integrated(squares, lost, gap * np.maximum(rough, max(1e-9 * rough.max(initial=0), NOTHING)) + 0.1 * error)
 
 
 def squared_speed(
@@ -51,18 +60,17 @@ def squared_speed(
         squares[j : j + count - 1] += products[:, j].T
     norms = np.sqrt(np.maximum(products[:, range(count - 1), range(count - 1)], 0))
     # |<c_j, c_k>| <= |c_j| |c_k|, and the same for the rounding of the products by Cauchy and Schwarz
-    return squares, up(gamma(units + count + 4) * norms.sum(1) ** 2 * UP)
+    return squares, up(gamma(units + count + 4) * norms.sum(1) ** 2 * (UP + 2 * gamma(units)))
 
 
-def _integrated(squares: np.ndarray, lost: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the integral of the root over each piece, halving where it pays."""
+def _integrated(squares: np.ndarray, lost: np.ndarray, enough: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the integral of the root over each piece, halved until they are `enough` of each piece apart."""
     pieces = squares.shape[1]
     low, high = np.zeros(pieces), np.zeros(pieces)
     origin, weight = np.arange(pieces), 1.0
-    rough = np.sqrt(np.maximum(4 * np.abs(squares).sum(0), TINY))  # the length is at most this
     for step in range(HALVINGS + 1):
         low_here, high_here = _bounds(squares, lost)
-        done = (high_here - low_here) * weight <= gap * rough[origin] if step < HALVINGS else np.ones(len(origin), bool)
+        done = (high_here - low_here) * weight <= enough[origin] if step < HALVINGS else np.ones(len(origin), bool)
         np.add.at(low, origin[done], low_here[done] * weight)
         np.add.at(high, origin[done], high_here[done] * weight)
         if done.all():

@@ -11,7 +11,7 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Bool, Float64, Int
 
 from flyroom.measure.enclosure.composite import windows
 from flyroom.measure.enclosure.linear import aligned
@@ -59,11 +59,11 @@ def pieces_of(node: Node) -> Pieces:
 def parts(node: Node, inputs: Sequence[Model], sources: Sources) -> Parts | None:
     """Where to cut the pieces before a step; None where nothing is to be cut."""
     if node.op in ("max_pool", "maximum"):
-        values, errors = _candidates(node, inputs, sources)
-        _, leader, its = _leading(values, errors)
-        differences, there = leader - values, np.isfinite(errors)
-        differences[:, :, 0][~there] = 1.0  # the padding, which never wins
-        return cuts([(differences, np.where(there, errors, 0) + its)])
+        values, errors, there = _candidates(node, inputs, sources)
+        _, leader, its = _leading(values, errors, there)
+        differences = leader - values
+        differences[:, :, 0][~there] = np.inf  # the padding, which never wins
+        return cuts([(differences, errors + its)])
     if node.op != "prelu" and node.attributes["name"] not in PIECEWISE:
         return None
     (model,) = inputs
@@ -155,12 +155,17 @@ def _at(about: Pieces, kink: np.ndarray) -> np.ndarray:
 
 def _candidates(
     node: Node, inputs: Sequence[Model], sources: Sources
-) -> tuple[Float64[np.ndarray, "candidate unit order piece"], Float64[np.ndarray, "candidate unit piece"]]:
-    """The polynomials that compete in each window and their errors, which are infinite for the padding."""
+) -> tuple[
+    Float64[np.ndarray, "candidate unit order piece"],
+    Float64[np.ndarray, "candidate unit piece"],
+    Bool[np.ndarray, "candidate unit piece"],
+]:
+    """The polynomials that compete in each window, their errors, and which of them are there: padding is not."""
     models = _competing(node, inputs)
     values = np.stack([model.coefficients for model, _ in models])
-    errors = np.stack([np.where(there[:, None], spread(model, sources)[0], np.inf) for model, there in models])
-    return values, errors
+    errors = np.stack([spread(model, sources)[0] for model, _ in models])
+    there = np.stack([np.broadcast_to(inside[:, None], errors.shape[1:]) for _, inside in models])
+    return values, errors, there
 
 
 def _competing(node: Node, inputs: Sequence[Model]) -> list[tuple[Model, np.ndarray]]:
@@ -175,9 +180,9 @@ def _competing(node: Node, inputs: Sequence[Model]) -> list[tuple[Model, np.ndar
     return found
 
 
-def _leading(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leading(values: np.ndarray, errors: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which candidate is the largest in the middle of each piece, its polynomial and its error."""
-    middle = np.where(np.isfinite(errors), values[:, :, 0], -np.inf)
+    middle = np.where(there, values[:, :, 0], -np.inf)
     leader = middle.argmax(0)[None]
     return leader, np.take_along_axis(values, leader[:, :, None], 0), np.take_along_axis(errors, leader, 0)
 
@@ -185,12 +190,12 @@ def _leading(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.nda
 def maximum(node: Node, inputs: Sequence[Model], sources: Sources) -> tuple[Model, Sources]:
     """The largest of several values, on pieces that have been cut where the first place changes hands."""
     models = _competing(node, inputs)
-    values, errors = _candidates(node, inputs, sources)
-    leader, chosen, its = _leading(values, errors)
-    differences, there = chosen - values, np.isfinite(errors)
+    values, errors, there = _candidates(node, inputs, sources)
+    leader, chosen, its = _leading(values, errors, there)
+    differences = chosen - values
     rounding = gamma(2) * (np.abs(chosen) + np.abs(values)).sum(2)
     rounding_rate = gamma(2) * (np.abs(chosen) + np.abs(values)).sum(2) * values.shape[2]
-    apart = up(np.where(there, errors, 0) + its + rounding)
+    apart = up(errors + its + rounding)
     leading = np.arange(len(values))[:, None, None] == leader
     behind = (sides(differences, apart) > 0) | ~there
     contend = ~behind & ~leading

@@ -29,7 +29,7 @@ def mapped(node: Node, model: Model, sources: Sources) -> Model:
     tracked = model.reach.shape[-1] > 0
     bounds = [model.value + off, model.rate + off_rate, *((whole + off, whole_rate + off_rate) if tracked else ())]
     through = columns(lambda x: affine.magnitude(node, x), np.stack(bounds, -2), 2)
-    seen = [up(through[..., i, :]) * UP for i in range(len(bounds))]
+    seen = [up(through[..., i, :]) * (UP + lost) for i in range(len(bounds))]
     added = affine.bias(node)
     if added is not None:
         new = np.array(new) if new.base is not None else new

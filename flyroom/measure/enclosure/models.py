@@ -60,7 +60,8 @@ def spread(model: Model, sources: Sources) -> tuple[Bound, Bound]:
             found[:, 0, begin:end] = reach[:, g] @ sources.value[:count, begin:end]
             found[:, 1, begin:end] = reach[:, g] @ sources.rate[:count, begin:end]
     value, rate = found[:, 0].reshape(shape), found[:, 1].reshape(shape)
-    return up(model.value + value), up(model.rate + rate)
+    summed = UP + gamma(count)
+    return up(model.value + value * summed), up(model.rate + rate * summed)
 
 
 def sizes(coefficients: Float64[np.ndarray, "*example order piece"]) -> tuple[Bound, Bound]:
@@ -115,5 +116,5 @@ def settled(model: Model, sources: Sources, also: tuple[Bound, Bound] | None = N
 
 def inherited(sources: Sources, parent: Int[np.ndarray, " child"], half: Float64[np.ndarray, " child"]) -> Sources:
     """The sources of parts of pieces: what was made stays as large; seen along a part, it changes more slowly."""
-    rate = sources.rate[:, parent] * half * UP
+    rate = up(sources.rate[:, parent] * half)
     return Sources(sources.value[:, parent], rate, sources.group[parent], sources.tracked)

@@ -19,7 +19,7 @@ from flyroom.measure.enclosure import functions
 from flyroom.measure.enclosure.composition import composed, product
 from flyroom.measure.enclosure.functions import NAMES
 from flyroom.measure.enclosure.models import Model, Sources, settled, sizes, spread
-from flyroom.measure.enclosure.rounding import UP, gamma, up
+from flyroom.measure.enclosure.rounding import UNIT, UP, gamma, up
 
 __all__ = ["NAMES", "applied", "combined", "expanded", "multiplied"]
 
@@ -39,7 +39,7 @@ def expanded(name: str, inner: Float64[np.ndarray, "*example order piece"], erro
     """f of values that are off from a polynomial by at most `error`."""
     order, centre = inner.shape[-2] - 1, inner[..., 0, :]
     stray, pace = sizes(inner)
-    reach = up(stray + error) * UP
+    reach = up(stray + error + UNIT * np.abs(centre)) * UP  # the ends of the range are rounded too
     there = np.isfinite(centre) & np.isfinite(reach)  # elsewhere the bounds have left the numbers; so will what follows
     centre, reach = np.where(there, centre, 0), np.where(there, reach, np.inf)
     low, high = centre - reach, centre + reach

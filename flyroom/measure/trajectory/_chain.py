@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from flyroom.measure.enclosure import functions, kinks
-from flyroom.measure.enclosure.rounding import UP, gamma
 from flyroom.measure.enclosure.affine import MAPS
+from flyroom.measure.enclosure.rounding import UP, gamma
 from flyroom.measure.enclosure.spectral import frobenius, injectivity, norm
 from flyroom.measure.trajectory._gains import LARGEST, Matrix, bounds_of, matrix
 from flyroom.measure.trajectory._records import Interval

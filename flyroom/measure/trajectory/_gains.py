@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from flyroom.measure.enclosure import affine
-from flyroom.measure.enclosure.rounding import UP, gamma, up
 from flyroom.measure.enclosure.affine import MAPS
+from flyroom.measure.enclosure.rounding import UP, gamma, up
 from flyroom.measure.enclosure.spectral import at_most, frobenius, norm
 from flyroom.measure.trajectory._slopes import BENDS
 from flyroom.nets.graph import Graph, Node

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from flyroom.measure import paths
-from flyroom.measure.enclosure.integral import arc_length
+from flyroom.measure.enclosure.integral import travelled
 from flyroom.measure.enclosure.models import spread
-from flyroom.measure.enclosure.rounding import up
+from flyroom.measure.enclosure.rounding import gamma, up
 from flyroom.measure.enclosure.sweep import Stage, Start, sweep
 from flyroom.nets.graph import Graph
 
@@ -124,8 +124,8 @@ def _lengths(stage: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     coefficients = stage.model.coefficients
     curve = coefficients.reshape(-1, *coefficients.shape[-2:])
     off = spread(stage.model, stage.sources)[1].reshape(len(curve), -1)
-    error = np.sqrt(up((off * off).sum(0)))
-    low, high = arc_length(curve, np.zeros_like(error))
+    error = up(np.sqrt(up((off * off).sum(0) * (1 + gamma(len(curve))))))
+    low, high = travelled(curve, error)
     apart = up(2 * up(error))
     below, above, middle = np.maximum(low - apart, 0), up(high + apart), (low + high) / 2
     proved = np.isfinite(above)  # not where a function left its domain (1/x at 0), until the piece is cut

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flyroom.measure import paths
+from flyroom.measure.enclosure.integral import NOTHING
 from flyroom.measure.enclosure.kinks import PIECEWISE
 from flyroom.measure.enclosure.sweep import check
 from flyroom.measure.trajectory import _exact
@@ -136,7 +137,7 @@ def refined(
     found = evaluated(graph, path, pieces, order, steps, tracked=tracked)
     while True:
         gaps = found.high - found.low
-        allowed = rel_tol * np.maximum(found.middle.sum(1), 1e-300)
+        allowed = rel_tol * np.maximum(found.middle.sum(1), NOTHING)
         if (gaps.sum(1) <= allowed).all():
             return found, True
         queue, times = _worst(gaps, allowed, pieces, order)

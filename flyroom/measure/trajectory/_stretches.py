@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from flyroom.measure.enclosure.integral import arc_length, squared_speed
-from flyroom.measure.enclosure.models import Model, spread
+from flyroom.measure.enclosure.models import Model
 from flyroom.measure.enclosure.rounding import TINY, UP, down, gamma, up
 from flyroom.measure.enclosure.spectral import at_most, frobenius, singular_values
 from flyroom.measure.trajectory._jacobian import Along
