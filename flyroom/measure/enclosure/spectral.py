@@ -1,7 +1,7 @@
 """Singular values of matrices, enclosed: from a float64 decomposition that is checked afterwards.
 
-With computed U, s, V of A, let R = A - U diag(s) V^T, |U^T U - I| <= a and |V^T V - I| <= b. By Weyl's theorem for R and
-Ostrowski's for the factors that make U and V orthonormal, every singular value lies in
+With computed U, s, V of A, let R = A - U diag(s) V^T, |U^T U - I| <= a and |V^T V - I| <= b. By Weyl's theorem for R
+and Ostrowski's for the factors that make U and V orthonormal, every singular value lies in
 
     sqrt((1 - a) (1 - b)) s_i - |R|  <=  sigma_i  <=  sqrt((1 + a) (1 + b)) s_i + |R|
 

@@ -55,7 +55,7 @@ def _under_layers(name: str, value: Interval, surveys: Mapping[str, Survey], lin
     slopes = survey.smallest.min(1, initial=float("inf")).reshape(-1, 2)
     for i, (low, high) in enumerate(slopes.tolist()):
         if high == 0:
-            return f"{said} A unit of activation {i + 1} is inactive somewhere on the path: its slope is 0, the value is 0."
+            return f"{said} A unit of activation {i + 1} has slope 0 somewhere on the path: the value is 0."
         if low == 0:
-            return f"{said} A slope of activation {i + 1} crosses 0 on the path, or cannot be told from 0; the bound proved is 0."
+            return f"{said} A slope of activation {i + 1} could not be told from 0 on the path; the bound proved is 0."
     return f"{said} The product is too small for float64; the bound proved is 0."

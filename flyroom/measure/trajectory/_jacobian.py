@@ -30,7 +30,7 @@ UNDERFLOW = 1e-150  # above the root of what squares lose where they underflow
 
 
 class Columns(NamedTuple):
-    """J B = sum_k polynomials[k] tau^k up to `off` in the spectral norm; the axis of variants has length 1 for a constant."""
+    """J B = sum_k polynomials[k] tau^k up to `off` in the spectral norm; of a constant there is one variant."""
 
     polynomials: Float64[np.ndarray, "*example variant order direction"]
     off: Float64[np.ndarray, " variant"]
@@ -235,7 +235,7 @@ def _concatenated(columns: list[Columns], axis: int) -> Columns:
 
 
 def _pooled(node: Node, model: Model, state: _State) -> Columns:
-    """The rows of the values that win; where several may, all of them as variants, or one and how far off others are."""
+    """The rows of the values that win; where several may, all as variants, or one and how far off others are."""
     rows = chosen_rows(node, model, state.sources)
     source = node.inputs[0]
     differing = []

@@ -6,7 +6,6 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from flyroom.measure import paths
 from flyroom.measure.enclosure.rounding import DOWN, UP
@@ -20,12 +19,12 @@ from flyroom.measure.trajectory._network import opened
 from flyroom.measure.trajectory._records import Interval
 from flyroom.measure.trajectory._rungs import LOWER, UPPER, Ladder, Rung, tightened
 from flyroom.measure.trajectory._survey import Survey, Task, refined
+from flyroom.measure.trajectory._threads import threads_for
 from flyroom.nets.graph import Graph
 from flyroom.records import Evidence
 
 HIGHEST = 10  # order of the models: two less than the derivatives that have bounds
 WIDEST = 2**23  # numbers of one order of the full Jacobian, at the widest step
-SMALL = 256  # units of the widest step
 TANGENTS_SHARE = 0.4  # of the seconds
 
 
@@ -64,8 +63,7 @@ def bounds(
     check(graph)
     check_followed(graph)
     found = length(graph, path, rel_tol=min(rel_tol, 1e-3), layers="last", seconds=seconds / 4)
-    widest = max(prod(node.shape) for node in graph.nodes)
-    with threadpool_limits(1 if widest <= SMALL else None):  # threads wait for one another over small matrices
+    with threads_for(graph):
         surveys, left_out = _surveys(graph, path, rel_tol, max_pieces, begun, seconds)
     off = float(surveys["T"].strayed.max()) if "T" in surveys else 0.0
     linked = chain(graph, paths.tangents(path) if "T" in surveys else None, off)

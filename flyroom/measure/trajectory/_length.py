@@ -16,6 +16,7 @@ from flyroom.measure.trajectory._network import opened
 from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
 from flyroom.measure.trajectory._samples import estimated
 from flyroom.measure.trajectory._steps import chosen
+from flyroom.measure.trajectory._threads import threads_for
 from flyroom.nets.graph import Graph
 from flyroom.records import Evidence
 
@@ -74,7 +75,8 @@ def length(
     graph = Graph(graph.nodes[: max(steps) + 1])
     rule, order, first = plan(graph, path)
     leaves = halved(paths.knots(path), first)
-    found, reached = refined(graph, path, leaves, order, steps, rel_tol, max_pieces, begun + seconds)
+    with threads_for(graph):
+        found, reached = refined(graph, path, leaves, order, steps, rel_tol, max_pieces, begun + seconds)
     rows = [
         (found.low[i].sum() * (1 - 2.0**-30), found.high[i].sum() * (1 + 2.0**-30), found.parts[i], found.crossings[i])
         for i in range(len(steps))

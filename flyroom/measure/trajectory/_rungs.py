@@ -36,9 +36,9 @@ class Rung:
 class Ladder:
     """The length of the output with the bounds over and under it, each side from sharp to crude.
 
-    `left_out` has a sentence for every rung that is not there. `reached` says whether every rung's interval is
-    as sharp as asked; it is not where pieces or seconds ran out, or where a smallest singular value is too far below the
-    largest for float64. The intervals hold all the same.
+    `left_out` has a sentence for every rung that is not there. `reached` says whether every rung's interval
+    is as sharp as asked; it is not where pieces or seconds ran out, or where a smallest singular value is too far
+    below the largest for float64. The intervals hold all the same.
     """
 
     length: Interval

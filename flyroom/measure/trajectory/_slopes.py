@@ -110,7 +110,8 @@ def _elu(inner: np.ndarray, error: np.ndarray, on: np.ndarray, sure: np.ndarray)
 class Extremes(NamedTuple):
     """The largest and the smallest |phi'| among all units of a step: at places of each piece, and on cells between.
 
-    Where a slope is shown to be 0 somewhere on a piece, that stands at its first place. Each is bounded from below and above: the first row is below, the second above.
+    Where a slope is shown to be 0 somewhere on a piece, that stands at its first place. Each is bounded
+    from below and above: the first row is below, the second above.
     """
 
     largest_at: Float64[np.ndarray, "side place piece"]

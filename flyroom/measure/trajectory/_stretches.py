@@ -162,7 +162,7 @@ def _integrals(piece: _Piece) -> tuple[np.ndarray, np.ndarray]:
 def _integrated(
     piece: _Piece, largest: np.ndarray, smallest: np.ndarray, bends: _Bends, apart: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The integrals over tau of a matrix's norm and injectivity, known at the places; `apart` is what they are off by."""
+    """The integrals over tau of a matrix's norm and injectivity, known at the places, off by `apart`."""
     step, first, second = 2 / piece.cells, bends.first, bends.second
     high = up(_trapezoid(largest[1]) * step + step * step / 6 * second + apart)
     low = down(np.maximum(down(step * largest[0][1::2].sum(0)) - up(step * step / 12 * second + apart), 0))
