@@ -260,8 +260,8 @@ def _random(name: str, depth: int, kind: str, seed: int) -> tuple[Graph, paths.P
 def contained(name: str, depth: int, kind: str, seed: int, points: int) -> None:
     """Every layer at two tolerances, against chords, their extrapolation, and one another."""
     graph, path = _random(name, depth, kind, seed)
-    wide = length(graph, path, rel_tol=1e-3, seconds=5)
-    sharp = length(graph, path, rel_tol=1e-7, seconds=5)
+    wide = length(graph, path, rel_tol=1e-3, seconds=5.0)
+    sharp = length(graph, path, rel_tol=1e-7, seconds=5.0)
     curve = partial(paths.points, path)
     below, near = refined_chords(graph, curve, points)
     places = {node.place: i for i, node in enumerate(graph.nodes)}

@@ -41,8 +41,12 @@ def travelled(
 ) -> tuple[Float64[np.ndarray, " piece"], Float64[np.ndarray, " piece"]]:
     """The same of the polynomial curve itself, no sharper than a tenth of what `error` will blur anyhow."""
     squares, lost = squared_speed(coefficients)
+    there = np.isfinite(squares).all(0) & np.isfinite(lost) & np.isfinite(error)
+    squares, lost = np.where(there, squares, 0), np.where(there, lost, 0)
     rough = np.sqrt(4 * np.abs(squares).sum(0))  # the length is at most this
-    return _integrated(squares, lost, gap * np.maximum(rough, max(1e-9 * rough.max(initial=0), NOTHING)) + 0.1 * error)
+    enough = gap * np.maximum(rough, max(1e-9 * rough.max(initial=0), NOTHING)) + 0.1 * np.where(there, error, 0)
+    low, high = _integrated(squares, lost, enough)
+    return low, np.where(there, high, np.inf)  # of what has left the numbers nothing is known
 
 
 def squared_speed(
@@ -78,7 +82,8 @@ def _integrated(squares: np.ndarray, lost: np.ndarray, enough: np.ndarray) -> tu
         rest = np.flatnonzero(~done)
         squares, lost = _halved(squares[:, rest], lost[rest])
         origin, weight = np.tile(origin[rest], 2), weight / 2
-    return low * (1 - 2.0**-36), high * (1 + 2.0**-36)  # at most 2^14 terms were added
+    lost = gamma(2**HALVINGS + HALVINGS)  # terms that were added, at most
+    return low * (1 - lost), high * (1 + lost)
 
 
 def _halved(squares: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -129,7 +129,8 @@ def piecewise(node: Node, inputs: Sequence[Model], sources: Sources) -> tuple[Mo
     away = up(np.maximum(high - slope, slope - low)) * ~sure
     size = np.abs(u[..., 0, :]) + stray
     lost = gamma(2) * ((np.abs(slope) != 1) & (slope != 0) | (offset != 0))
-    value = away * (np.abs(u[..., 0, :] - kink) * UP + stray) + lost * (np.abs(slope) * size + np.abs(offset) + np.abs(slope * kink))
+    rounding = lost * (np.abs(slope) * size + np.abs(offset) + np.abs(slope * kink))
+    value = away * (np.abs(u[..., 0, :] - kink) * UP + stray) + rounding
     rate = away * pace + lost * np.abs(slope) * pace
     if curved is not None:
         bent = sure & (first == 0)

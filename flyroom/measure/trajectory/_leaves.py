@@ -117,7 +117,8 @@ def _evaluated(
                 np.add.at(total, stage.origin, part)
             rows.append((*row, stage.cuts))
     low, high, middle, parts, cuts = (np.stack(each) for each in zip(*rows, strict=True))
-    return Found(low * (1 - 2.0**-36), high * (1 + 2.0**-36), middle, parts.astype(int), cuts)
+    lost = gamma(int(parts.max(initial=0)) + 1)
+    return Found(low * (1 - lost), high * (1 + lost), middle, parts.astype(int), cuts)
 
 
 def _lengths(stage: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

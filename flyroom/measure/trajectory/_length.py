@@ -9,6 +9,7 @@ import numpy as np
 from flyroom.measure import paths
 from flyroom.measure.enclosure.integral import NOTHING
 from flyroom.measure.enclosure.kinks import PIECEWISE
+from flyroom.measure.enclosure.rounding import gamma
 from flyroom.measure.enclosure.sweep import check
 from flyroom.measure.trajectory import _exact
 from flyroom.measure.trajectory._leaves import Found, Pieces, evaluated, halved, split
@@ -77,8 +78,9 @@ def length(
     leaves = halved(paths.knots(path), first)
     with threads_for(graph):
         found, reached = refined(graph, path, leaves, order, steps, rel_tol, max_pieces, begun + seconds)
+    lost = gamma(found.low.shape[1] + 1)
     rows = [
-        (found.low[i].sum() * (1 - 2.0**-30), found.high[i].sum() * (1 + 2.0**-30), found.parts[i], found.crossings[i])
+        (found.low[i].sum() * (1 - lost), found.high[i].sum() * (1 + lost), found.parts[i], found.crossings[i])
         for i in range(len(steps))
     ]
     if not reached and rule == STRAIGHT and _exact.supported(graph, path):

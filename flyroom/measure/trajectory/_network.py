@@ -19,6 +19,17 @@ def opened(net: Any, shape: Sequence[int]) -> Graph:
     Raises ValueError for a graph that takes another shape, and for a PyTorch module that trains (its batch norm would
     look at other examples, its dropout at chance: not a function of x).
     """
+    graph = _graph(net, shape)
+    for node in graph.nodes:
+        for name, weight in node.weights.items():
+            if not np.isfinite(np.asarray(weight)).all():
+                raise ValueError(
+                    f"{node.place}: {name} holds a number that is not finite (NaN or infinity); nothing can be said of such a network"
+                )
+    return graph
+
+
+def _graph(net: Any, shape: Sequence[int]) -> Graph:
     if isinstance(net, Graph):
         if net.nodes[0].shape != tuple(shape):
             raise ValueError(
