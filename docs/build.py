@@ -79,7 +79,8 @@ class _Noted(doctest.DocTestRunner):
         self.printed.append((example, got))
 
     def report_unexpected_exception(self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Any):
-        raise ValueError(f"{test.name}, line {(test.lineno or 0) + example.lineno + 1}: {exc_info[1]!r}") from exc_info[1]
+        line, raised = (test.lineno or 0) + example.lineno + 1, exc_info[1]
+        raise ValueError(f"{test.name}, line {line}: {raised!r}") from raised
 
 
 def computed(text: str, page: str) -> str:
@@ -106,9 +107,8 @@ def _computed(block: re.Match[str], page: str, names: dict[str, Any]) -> str:
     lines = block[0].splitlines(keepends=True)
     for example, printed in reversed(runner.printed):
         begin = example.lineno + example.source.count("\n")
-        lines[begin : begin + example.want.count("\n")] = (
-            re.sub(r"(?m)^$(?=\n)", "<BLANKLINE>", printed).splitlines(keepends=True)
-        )
+        shown = re.sub(r"(?m)^$(?=\n)", "<BLANKLINE>", printed).splitlines(keepends=True)
+        lines[begin : begin + example.want.count("\n")] = shown
     return "".join(lines)
 
 

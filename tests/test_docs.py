@@ -251,6 +251,34 @@ def script(name: str) -> Any:
 build, results = script("build"), script("results")
 
 
+def test_the_build_computes_what_a_page_shows():
+    page = (
+        "# One\n```python\n>>> 1 + 1\n3\n>>> print('a', 'b', sep='\\n\\n')\n>>> [1,\n...  2]\n[1,   2]\n```\nand 3\n"
+        "```python\nx = 4\n```\n```python\n>>> x\n```\n```sh\n>>> 1\n2\n```\n"
+    )
+    made = build.computed(page, "page")
+    assert made == (  # what agrees stays as it is written
+        "# One\n```python\n>>> 1 + 1\n2\n>>> print('a', 'b', sep='\\n\\n')\na\n<BLANKLINE>\nb\n>>> [1,\n...  2]\n"
+        "[1,   2]\n```\nand 3\n```python\nx = 4\n```\n```python\n>>> x\n4\n```\n```sh\n>>> 1\n2\n```\n"
+    )
+    assert build.computed(made, "page") == made and run_page(made, "page") == 3
+    assert build.FLAGS == FLAGS
+
+
+def test_the_build_says_where_an_example_fails():
+    with pytest.raises(ValueError, match=r"page, line 3: ZeroDivisionError"):
+        build.computed("one\n```python\n>>> 1 / 0\n```\n", "page")
+
+
+def test_computed_pages_are_written_where_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(build, "COMPUTED", ("a.md", "b.md"))
+    for name, shown in (("a.md", "2"), ("b.md", "3")):
+        (tmp_path / name).write_text(f"```python\n>>> 1 + 1\n{shown}\n```\n")
+    assert build.rewritten(tmp_path) == ["b.md"]
+    assert (tmp_path / "b.md").read_text() == (tmp_path / "a.md").read_text()
+    assert build.main(["--numbers"], tmp_path) == 0 and build.rewritten(tmp_path) == []
+
+
 def test_links_lead_somewhere():
     assert build.broken_links(ROOT) == []
 

@@ -58,6 +58,8 @@ NAMES = (
     "remaining-depth",
     "training-and-length",
     "trajectory-regularisation",
+    "bound-ladder",
+    "quadratic-length",
 )
 DEFAULT = "spatial-prior"
 INDEX = "index"  # no claim's id: its page would be the gallery's

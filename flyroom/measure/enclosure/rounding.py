@@ -6,8 +6,9 @@ most gamma(m) times the sum of the absolute values. It does not cover Winograd's
 NumPy does not use.
 """
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float
 
 UNIT = 2.0**-53  # of relative error of one rounding to nearest
 TINY = 2.0**-1000  # more than all that underflow takes away from a sum of millions of products
@@ -22,11 +23,11 @@ def gamma(operations: int) -> float:
     return UP * operations * UNIT / (1 - operations * UNIT)
 
 
-def up(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """A bound from above on what a sum of numbers that are not negative would be in real arithmetic."""
+def up(x: Any) -> Any:
+    """A bound from above on what a sum of numbers that are not negative would be in real arithmetic; an array or a number."""
     return x * UP + TINY
 
 
-def down(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def down(x: Any) -> Any:
     """A bound from below on the same."""
     return np.maximum(x * DOWN - TINY, 0)
