@@ -37,7 +37,8 @@ def chords(net: str, path: str, count: int) -> float:
     drawn = spec.init(jax.random.key(spec.seed or 0))
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: leaf.astype(np.float64) if hasattr(leaf, "astype") else leaf, drawn)
-        y = np.asarray(wide(paths.points(paths.parse(path, spec.shape), np.linspace(0, 1, count))))
+        x = jax.numpy.asarray(paths.points(paths.parse(path, spec.shape), np.linspace(0, 1, count)))
+        y = np.asarray(wide(x))
     return float(np.linalg.norm(np.diff(y, axis=0), axis=1).sum())
 
 

@@ -85,7 +85,7 @@ def looseness(rung: Rung, ladder: Ladder) -> float | None:
     low, high = ladder.length
     middle = (low + high) / 2
     bound = rung.value.high if rung.side == "upper" else rung.value.low
-    return bound / middle if 0 < low and middle < float("inf") and bound < float("inf") else None
+    return bound / middle if low > 0 and middle < float("inf") and bound < float("inf") else None
 
 
 def escaped(text: str) -> str:

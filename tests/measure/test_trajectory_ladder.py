@@ -225,7 +225,7 @@ def test_fewer_outputs_than_inputs_certify_nothing_from_below() -> None:
     weight = np.array([[1.0, 0.0]])
     assert np.linalg.svd(weight, compute_uv=False)[-1] == 1
     for x in (paths.line(np.zeros(2), np.array([0.0, 1.0])), circle(2)):
-        ladder = bounds(chain([weight], "tanh"), x, seconds=1)
+        ladder = bounds(chain([weight], "tanh"), x, seconds=1.0)
         for name in ("integral", "infimum", "layers together", "layers apart"):
             assert values(ladder, "lower")[name] == (0, 0)
         said = next(rung.condition for rung in ladder.rungs if rung.side == "lower" and rung.name == "layers apart")
@@ -284,7 +284,7 @@ def test_a_spike_between_samples_is_seen() -> None:
             Node("activation", (1,), (1,), "tanh", {}, (("name", "tanh"),)),
         )
     )
-    ladder = bounds(graph, paths.line(np.zeros(1), np.ones(1)), seconds=1)
+    ladder = bounds(graph, paths.line(np.zeros(1), np.ones(1)), seconds=1.0)
     assert values(ladder, "upper")["supremum"].high >= 1e4 * (1 - 1e-12)
     assert values(ladder, "upper")["integral"] == pytest.approx((2, 2), rel=2e-2)
 

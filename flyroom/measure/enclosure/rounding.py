@@ -24,7 +24,7 @@ def gamma(operations: int) -> float:
 
 
 def up(x: Any) -> Any:
-    """A bound from above on what a sum of numbers that are not negative would be in real arithmetic; an array or a number."""
+    """A bound from above on what a sum of numbers that are not negative is in real arithmetic; numbers or arrays."""
     return x * UP + TINY
 
 

@@ -24,7 +24,8 @@ def opened(net: Any, shape: Sequence[int]) -> Graph:
         for name, weight in node.weights.items():
             if not np.isfinite(np.asarray(weight)).all():
                 raise ValueError(
-                    f"{node.place}: {name} holds a number that is not finite (NaN or infinity); nothing can be said of such a network"
+                    f"{node.place}: {name} holds a number that is not finite (NaN or infinity); nothing can be said of "
+                    "such a network"
                 )
     return graph
 
