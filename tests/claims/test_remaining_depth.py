@@ -239,8 +239,10 @@ def test_the_figures_can_be_drawn(runs):
 # A small run
 
 
-def test_a_small_run():
+def test_a_small_run(monkeypatch):
     """Only the trained layer moves; accuracy in float64 is the network's own; alone or beside another the same."""
+    monkeypatch.setattr(claim, "UNITS", 20)
+    monkeypatch.setattr(claim, "DRAWS", 1)
     cells = claim.cells(SMALL)
     swept, trained, noise = (
         next(cell for cell in cells if cell.runs[0].settings["part"] == part) for part in ("swept", "trained", "noise")
@@ -251,7 +253,10 @@ def test_a_small_run():
     ):
         assert not isinstance(outcome, Exception), outcome
         found.append(outcome)
-    assert found[3][0].values == found[1][1].values and found[4][0].values == found[0][1].values
+    assert found[4][0].values == found[0][1].values
+    # To rounding: which layers learn is a choice inside the loss, which is fused differently for one core and for two.
+    assert found[3][0].values == pytest.approx(found[1][1].values, rel=1e-4)
+    assert found[1][0].values["train_loss"] != found[1][1].values["train_loss"]
     assert set(found[2][0].curves) == {"layer", *(f"noise_{size:g}" for size in NOISES)}
     (net, _) = claim._trained(trained, SMALL.steps)
     begun = claim.network(LAYERS[0], 0)
