@@ -123,7 +123,7 @@ def peers(most: float) -> list[dict]:
 def _eclipse(matrices: list, start: float, true: float) -> list[dict]:
     import numpy as np
     import torch
-    from eclipse_nn.LipConstEstimator import LipConstEstimator
+    from eclipse_nn.LipConstEstimator import LipConstEstimator  # pyright: ignore[reportMissingImports]
 
     weights = [torch.tensor(np.asarray(one.weights["weight"], np.float64)) for one in matrices]
     biases = [torch.tensor(np.asarray(one.weights["bias"], np.float64)) for one in matrices]
@@ -137,7 +137,7 @@ def _eclipse(matrices: list, start: float, true: float) -> list[dict]:
 
 def _immrax(graph: Any, path: Any, true: float) -> list[dict]:
     """The velocity as an interval on each of many pieces: immrax's natural inclusion function of JAX's jvp."""
-    import immrax
+    import immrax  # pyright: ignore[reportMissingImports]
     import jax
     import jax.numpy as jnp
     import numpy as np

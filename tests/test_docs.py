@@ -253,13 +253,15 @@ build, results = script("build"), script("results")
 
 def test_the_build_computes_what_a_page_shows():
     page = (
-        "# One\n```python\n>>> 1 + 1\n3\n>>> print('a', 'b', sep='\\n\\n')\n>>> [1,\n...  2]\n[1,   2]\n```\nand 3\n"
-        "```python\nx = 4\n```\n```python\n>>> x\n```\n```sh\n>>> 1\n2\n```\n"
+        "# One\n```python\n>>> print('a', 'b', sep='\\n\\n')\n>>> [1,\n...  2]\n3\n"
+        ">>> 1 + 1\n3\n>>> [1, 2]\n[1,   2]\n>>> y = 3\n```\n"
+        "and 3\n```python\nx = 4\n```\n```python\n>>> x + y\n```\n```sh\n>>> 1\n2\n```\n"
     )
     made = build.computed(page, "page")
     assert made == (  # what agrees stays as it is written
-        "# One\n```python\n>>> 1 + 1\n2\n>>> print('a', 'b', sep='\\n\\n')\na\n<BLANKLINE>\nb\n>>> [1,\n...  2]\n"
-        "[1,   2]\n```\nand 3\n```python\nx = 4\n```\n```python\n>>> x\n4\n```\n```sh\n>>> 1\n2\n```\n"
+        "# One\n```python\n>>> print('a', 'b', sep='\\n\\n')\na\n<BLANKLINE>\nb\n>>> [1,\n...  2]\n[1, 2]\n"
+        ">>> 1 + 1\n2\n>>> [1, 2]\n[1,   2]\n>>> y = 3\n```\n"
+        "and 3\n```python\nx = 4\n```\n```python\n>>> x + y\n7\n```\n```sh\n>>> 1\n2\n```\n"
     )
     assert build.computed(made, "page") == made and run_page(made, "page") == 3
     assert build.FLAGS == FLAGS

@@ -1,6 +1,7 @@
 """Trajectory regularisation: the term, the networks, certified lengths against sampled ones, verdicts, a small run."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -50,7 +51,6 @@ def results(settings=Settings(), spread=1.0, lost=(), **changed) -> list[Result]
             curves = {"step": [0.0, 100.0]}
             if run.seed < 1000 and (given["net"], given["kind"], run.seed) not in lost:
                 last = length * np.exp(0.05 * spread * draw.standard_normal()) * (1 if best else 9)
-                values["widest"] = 3e-4
                 curves |= {f"length_{end}": [10.0, last * (1 + 1e-4 * (end == "high"))] for end in ("low", "high")}
             made.append(Result(run, values, curves))
     return made
@@ -213,15 +213,15 @@ def test_a_learned_lambda_scales_what_goes_on_in_training_and_afterwards():
         ("mlp", "layer"),
         pytest.param("mlp", "batch", marks=SLOW),
         pytest.param("cnn", "layer", marks=SLOW),
-        ("cnn", "batch"),
+        pytest.param("cnn", "batch", marks=SLOW),
     ],
 )
 def test_certified_lengths_against_sampled_ones(net, kind):
     """The outputs of every ReLU at 20,001 points of the line, in float64: just below the length, not above it."""
     model = claim.network(net, kind, None, 2)
     model = eqx.tree_at(lambda m: m.net.norms[1], model, replace_fn=scaled)
-    curves, widest = claim.lengths(model, DATA, 7)
-    assert 0 <= widest <= 1e-3 and len(curves["length_low"]) == len(model.net.norms)
+    curves: Any = claim.lengths(model, DATA, 7)
+    assert len(curves["length_low"]) == len(model.net.norms)
     random = np.random.default_rng([7, 2])
     first = random.integers(1000)
     second = random.choice(np.flatnonzero(DATA.y_test != DATA.y_test[first]))
@@ -238,7 +238,7 @@ def test_certified_lengths_against_sampled_ones(net, kind):
             hidden = _normed.maximum(hidden, 2) if net == "cnn" else hidden
     for low, high, y in zip(curves["length_low"], curves["length_high"], seen, strict=True):
         sampled = np.linalg.norm(np.diff(y, axis=1), axis=0).sum()
-        assert low * (1 - 1e-3) < sampled <= high * (1 + 1e-12) and low < high
+        assert low * (1 - 1e-3) < sampled <= high * (1 + 1e-12) and 0 < high - low <= 1e-3 * high
 
 
 def scaled(norm):
@@ -280,12 +280,15 @@ def test_rates_and_lambda_are_chosen_by_seeds_that_do_not_judge():
 
 
 def test_numbers_are_certified_and_means_are_estimates():
-    statements = judged(results())[1]
-    assert statements["certified"].evidence == Evidence.certified and statements["certified"].value == 3e-4
+    made = results()
+    statements = judged(made)[1]
+    assert statements["certified"].evidence == Evidence.certified and statements["certified"].n == 30 * 10 * 2
+    assert statements["certified"].value == pytest.approx(1e-4, rel=1e-3)
     assert all(one.evidence == Evidence.estimate for name, one in statements.items() if name != "certified")
-    made = [Result(one.run, {**one.values, "widest": 0.01}, one.curves) for one in results() if one.run.seed < 1000]
-    made += [one for one in results() if one.run.seed >= 1000]
-    assert judged(made)[1]["certified"].verdict == Verdict.undecided
+    # Where every unit is dead the length is 0, up to rounding; an interval that says nothing is another matter.
+    for end, verdict in ((1e-140, Verdict.supported), (0.1, Verdict.undecided)):
+        made[-4] = Result(made[-4].run, made[-4].values, {"length_low": [0.0, 0.0], "length_high": [end, end]})
+        assert made[-4].run.seed < 1000 and judged(made)[1]["certified"].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -354,7 +357,7 @@ def test_a_small_run():
     (judge, choose), (alone,) = found
     assert judge.values == alone.values and judge.curves == alone.curves
     assert judge.curves["step"] == [0.0, 8.0, 16.0, 24.0, 32.0, 40.0] and len(judge.curves["length_low"]) == 3
-    assert judge.values["widest"] <= 1e-3 and "widest" not in choose.values and choose.run.seed == 1000
+    assert min(judge.curves["length_low"]) > 0 and "length_low" not in choose.curves and choose.run.seed == 1000
     assert judge.run.settings == {"net": "mlp", "kind": "term", "strength": 0.01, "rate": 0.03, "epochs": 1}
 
 

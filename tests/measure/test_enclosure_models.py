@@ -166,6 +166,7 @@ def test_a_part_keeps_errors_of_values_and_slows_those_of_rates():
     assert (found.rate >= 0.25 * np.array([0.75, 0.25])).all() and (
         found.rate < 0.25 * np.array([0.75, 0.25]) + 1e-12
     ).all()
+    assert found.known is not None
     value, pace = found.known
     assert (value >= 0.75).all() and (value < 0.75 + 1e-12).all()
     assert (pace >= [0.75, 0.25]).all() and (pace < np.array([0.75, 0.25]) + 1e-12).all()
@@ -183,10 +184,10 @@ def test_all_errors_together_are_the_direct_ones_and_those_that_reach_here():
     model = Model(np.zeros((3, 4, 5)), np.abs(draw(3, 5, seed=3)), np.abs(draw(3, 5, seed=4)), reach)
     for found, direct, size in zip(spread(model, sources), model[1:3], sources[:2], strict=True):
         for unit, piece in np.ndindex(3, 5):
-            true = Fraction(direct[unit, piece]) + sum(
+            true = Fraction(float(direct[unit, piece])) + sum(
                 abs(Fraction(reach[unit, group[piece], s])) * Fraction(size[s, piece]) for s in range(5)
             )
-            assert true <= Fraction(found[unit, piece]) <= true * Fraction(1 + 1e-11)
+            assert true <= Fraction(float(found[unit, piece])) <= true * Fraction(1 + 1e-11)
 
 
 # Speeds and lengths --------------------------------------------------------------------------------------------------

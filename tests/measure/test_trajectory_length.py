@@ -434,7 +434,7 @@ def test_a_softmax_of_large_numbers_does_not_overflow():
 @pytest.mark.parametrize("name", ["mnist1d-linear", "mnist1d-mlp", "mnist1d-cnn"])
 def test_benchmark_networks_between_two_digits(name: str):
     net = parse(name).init(jax.random.key(0))
-    x = np.asarray(load("mnist1d").test.x, np.float64)[:2]
+    x = np.asarray(load("mnist1d").x_test, np.float64)[:2]
     graph = opened(net, x.shape[1:])
     path = paths.line(*x)
     found = length(net, path, rel_tol=1e-4)
@@ -499,7 +499,7 @@ def test_what_is_not_reached_still_holds():
     path = paths.arc(np.zeros(6), u, v, 0.0, 6.0)
     true = quadrature(graph, lambda t: jnp.cos(6 * t) * u + jnp.sin(6 * t) * v, panels=300)
     for limit in ({"max_pieces": 40}, {"seconds": 0.0}):
-        found = length(graph, path, rel_tol=1e-9, layers="last", **limit)
+        found = length(graph, path, rel_tol=1e-9, layers="last", **limit)  # pyright: ignore[reportArgumentType]
         assert not found.reached and found.pieces <= 40
         holds(found.layers[-1].length, true, 1e-10)
 

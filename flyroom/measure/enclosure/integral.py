@@ -82,8 +82,8 @@ def _integrated(squares: np.ndarray, lost: np.ndarray, enough: np.ndarray) -> tu
         rest = np.flatnonzero(~done)
         squares, lost = _halved(squares[:, rest], lost[rest])
         origin, weight = np.tile(origin[rest], 2), weight / 2
-    lost = gamma(2**HALVINGS + HALVINGS)  # terms that were added, at most
-    return low * (1 - lost), high * (1 + lost)
+    summed = gamma(2**HALVINGS + HALVINGS)  # terms, at most
+    return low * (1 - summed), high * (1 + summed)
 
 
 def _halved(squares: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

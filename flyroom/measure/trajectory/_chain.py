@@ -1,5 +1,6 @@
 """A network as a chain of affine maps and activations, and what products of their factors bound."""
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +61,7 @@ def chain(graph: Graph, basis: Float64[np.ndarray, "unit direction"] | None, off
             blocks.append(_block(found, nodes, bend, graph))
         else:
             one = Interval(1.0, 1.0)
-            blocks.append(Block((), (int(np.prod(shape)),) * 2, one, one, bend, _limit(bend, graph)))
+            blocks.append(Block((), (prod(shape), prod(shape)), one, one, bend, _limit(bend, graph)))
         shape = after
     if first is None or basis is None:
         return Chain(tuple(blocks), blocks[0].norm, blocks[0].injectivity)

@@ -27,9 +27,9 @@ class ExactLength(NamedTuple):
     crossings: int
 
 
-def supported(graph: Graph, path: paths.Path) -> bool:
-    """Whether this can be done: straight pieces, vectors, dense layers, sums, activations made of straight parts."""
-    if not isinstance(path, paths.Polyline) or any(len(node.shape) != 1 for node in graph.nodes):
+def supported(graph: Graph) -> bool:
+    """Whether this can be done: vectors, dense layers, sums, activations made of straight parts; and python-flint."""
+    if any(len(node.shape) != 1 for node in graph.nodes):
         return False
     try:
         import flint  # noqa: F401
@@ -93,11 +93,12 @@ def _affine(node: Node, inputs: list[Columns]) -> Columns:
         return [[a + sign * b for a, b in zip(*pair, strict=True)] for pair in zip(*inputs, strict=True)]
     weight = np.asarray(node.weights["weight"], np.float64)
     bias = np.asarray(node.weights.get("bias", np.zeros(len(weight))), np.float64)
-    matrix = flint.fmpq_mat(*weight.shape, [_rational(w) for w in weight.ravel()])
+    rows, inner = weight.shape
+    matrix = flint.fmpq_mat(rows, inner, [_rational(w) for w in weight.ravel()])
     (columns,), count = inputs, len(inputs[0])
-    stacked = flint.fmpq_mat(weight.shape[1], count, [column[k] for k in range(weight.shape[1]) for column in columns])
-    rows, offsets = (matrix * stacked).tolist(), [_rational(b) for b in bias]
-    return [[rows[k][j] + offsets[k] for k in range(len(offsets))] for j in range(count)]
+    stacked = flint.fmpq_mat(inner, count, [column[k] for k in range(inner) for column in columns])
+    found, offsets = (matrix * stacked).tolist(), [_rational(b) for b in bias]
+    return [[found[k][j] + offsets[k] for k in range(len(offsets))] for j in range(count)]
 
 
 def _crossings(columns: Columns, kinks: list[Any]) -> list[tuple[int, list[Any]]]:

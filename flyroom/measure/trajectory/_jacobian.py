@@ -241,7 +241,7 @@ def _pooled(node: Node, model: Model, state: _State) -> Columns:
     differing = []
     for candidate, contends in zip(rows.candidates, rows.contends, strict=True):
         differing.append(contends & (_apart(state, source, rows.leader, candidate, contends) > 0))
-    followed = _split(state, 1 + sum(one.astype(int) for one in differing))
+    followed = _split(state, 1 + np.sum(differing, 0, dtype=int))
     leader = rows.leader[:, state.of]
     open_ = [one[:, state.of] for one in differing]
     for unit, piece, variants, option in followed:

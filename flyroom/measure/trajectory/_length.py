@@ -83,7 +83,7 @@ def length(
         (found.low[i].sum() * (1 - lost), found.high[i].sum() * (1 + lost), found.parts[i], found.crossings[i])
         for i in range(len(steps))
     ]
-    if not reached and rule == STRAIGHT and _exact.supported(graph, path):
+    if not reached and rule == STRAIGHT and isinstance(path, paths.Polyline) and _exact.supported(graph):
         rule, rows = f"{STRAIGHT}, exact rationals", _exact.lengths(graph, path, steps)
         reached = all(high - low <= rel_tol * high for low, high, *_ in rows)
     layers_found = tuple(

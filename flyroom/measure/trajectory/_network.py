@@ -22,6 +22,8 @@ def opened(net: Any, shape: Sequence[int]) -> Graph:
     graph = _graph(net, shape)
     for node in graph.nodes:
         for name, weight in node.weights.items():
+            if isinstance(weight, jax.ShapeDtypeStruct):
+                raise ValueError(f"{node.place}: {name} is only a shape; a length needs the weights themselves")
             if not np.isfinite(np.asarray(weight)).all():
                 raise ValueError(
                     f"{node.place}: {name} holds a number that is not finite (NaN or infinity); nothing can be said of "

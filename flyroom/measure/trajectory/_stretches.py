@@ -57,7 +57,7 @@ def stretches(found: Along) -> Stretches:
         1, 2, 0, 3
     )  # variant, order, row, column
     q = q[of] if len(q) == 1 and q.shape[1] > 1 else q
-    lost = ~np.isfinite(q).all((1, 2, 3))  # a function left its domain
+    lost = np.logical_not(np.isfinite(q).all((1, 2, 3)))  # a function left its domain
     if lost.any():
         q = np.where(lost[:, None, None, None], 0.0, q)
         columns = columns._replace(off=columns.off + np.where(lost, np.inf, 0.0))
@@ -221,8 +221,8 @@ def _reduced(piece: _Piece, integrals: tuple[np.ndarray, np.ndarray], most: np.n
     norms[1] = np.minimum(norms[1], up(top * length[1]))
     small[0] = np.maximum(small[0], down(bottom * length[0]))
     small[1] = np.minimum(np.minimum(small[1], norms[1]), up(top * length[1]))
-    proved = [_proved(*pair) for pair in ((reached, top), (bottom, stooped), norms, small)]
-    return Stretches(*proved, length, _halvings(piece, stooped, highest))
+    most, least, over, under = (_proved(*pair) for pair in ((reached, top), (bottom, stooped), norms, small))
+    return Stretches(most, least, over, under, length, _halvings(piece, stooped, highest))
 
 
 def _proved(low: np.ndarray, high: np.ndarray) -> np.ndarray:
