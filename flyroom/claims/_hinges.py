@@ -23,6 +23,10 @@ c = t + k h, which is h / 4 or less. So the error is at most M h^2 / 8 + |J| h /
     max |e(x_j)| <= sup |e| <= max |e(x_j)| + M d^2 / 8,
 
 and what was computed at finitely many nodes encloses the supremum over the interval, rounding added on both sides.
+
+**Enclosure by Taylor models.** Where f is written as a step of a network as well (`Target.form`), g - f is a network of
+its own, and its least and greatest value on the interval are enclosed by `measure.trajectory.value_range`: no bound of
+f'' is needed, nor the nodes. That is a proof of its own; both must hold, and overlap.
 """
 
 from collections.abc import Callable
@@ -31,6 +35,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from flyroom.measure import paths
+from flyroom.measure.trajectory import value_range
+from flyroom.nets.graph import Graph, Node
 from flyroom.nets.mlp import MLP
 
 LOW, HIGH = -1.0, 1.0  # the interval
@@ -41,7 +48,8 @@ ULP = 2.0**-52  # twice the largest relative rounding error of one operation in 
 class Target(NamedTuple):
     """A function on [-1, 1], with what is known of it.
 
-    `curvature` bounds |f''|, and `slope` bounds |f'|, wherever they are; at `corner` the slope jumps by `jump`.
+    `curvature` bounds |f''|, and `slope` bounds |f'|, wherever they are; at `corner` the slope jumps by `jump`. `form`
+    is (step, weight, bias) where f(x) is step(weight x + bias) for a step that networks have, such as sin.
     """
 
     label: str
@@ -50,6 +58,7 @@ class Target(NamedTuple):
     curvature: float
     corner: float | None = None
     jump: float = 0.0
+    form: tuple[str, float, float] | None = None
 
 
 class Hinges(NamedTuple):
@@ -132,3 +141,31 @@ def distance(net: Hinges, target: Target, pieces: int) -> Distance:
     return Distance(
         max(0.0, largest - rounding), largest + target.curvature * apart**2 / 8 + rounding, float(np.sqrt(mean_square))
     )
+
+
+def difference(net: Hinges, target: Target) -> Graph:
+    """The network g - f, a graph of one input and one output. Raises ValueError for a target without a form."""
+    if target.form is None:
+        raise ValueError(f"{target.label} is not written as a step of a network: give the target a form")
+    step, weight, bias = target.form
+    units = (len(net.out),)
+    first = {"weight": net.weight[:, None], "bias": net.bias}
+    last = {"weight": net.out[None], "bias": np.array([net.offset])}
+    inner = {"weight": np.array([[weight]]), "bias": np.array([bias])}
+    return Graph(
+        (
+            Node("input", (), (1,), "x"),
+            Node("dense", (0,), units, "hidden", first),
+            Node("activation", (1,), units, "relu", {}, (("name", "relu"),)),
+            Node("dense", (2,), (1,), "output", last),
+            Node("dense", (0,), (1,), "inner", inner),
+            Node("elementwise" if step == "abs" else "activation", (4,), (1,), "target", {}, (("name", step),)),
+            Node("subtract", (3, 5), (1,), "error"),
+        )
+    )
+
+
+def enclosed(net: Hinges, target: Target) -> tuple[float, float]:
+    """Two numbers between which the largest error on [-1, 1] lies, from Taylor models of g - f."""
+    ((least, greatest),) = value_range(difference(net, target), paths.line([LOW], [HIGH])).outputs
+    return max(greatest.low, -least.high, 0.0), max(greatest.high, -least.low)

@@ -204,7 +204,7 @@ def _shown(name: str, said: str, share: float, count: int, value: float, unit: s
 
 def without(result: Result, end: str) -> float:
     """The upper product without the 2s over the length."""
-    return result.values[_ladders.label(*UPPER, end)] / 2.0 ** result.run.settings["squares"]
+    return result.values[_ladders.label(*UPPER, end)] / 1.0 ** result.run.settings["squares"]
 
 
 def _factors(results: Sequence[Result]) -> list[Statement]:

@@ -191,7 +191,7 @@ def test_as_predicted_the_printed_bases_are_refuted():
 def test_supported_if_the_printed_bases_were_reached():
     """ReLU with sqrt 2 cannot both stay and reach 1.40: then one of two headlines is refuted."""
     rates = {claim._id(kind).replace("-", "_"): claim.printed(kind) + 0.05 for kind in claim.PRINTED}
-    statements = judged(results(spread=0.01, **rates))  # pyright: ignore[reportArgumentType][1]
+    statements = judged(results(spread=0.01, **rates))[1]  # pyright: ignore[reportArgumentType]
     refuted = {name for name, one in statements.items() if one.headline and one.verdict == Verdict.refuted}
     assert refuted == {"flat-relu-root2-64"}
     assert statements["formula-hard-tanh-4-32"].verdict == Verdict.refuted

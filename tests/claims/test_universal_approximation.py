@@ -347,3 +347,38 @@ def test_a_small_run_of_everything():
         made += outcome
     assert claim.judge(made, SMALL).verdict in (Verdict.undecided, Verdict.refuted)
     assert set(RATES) == {one.run.settings["rate"] for one in made if "rate" in one.run.settings}
+
+
+# Taylor models of network minus function
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("units", [3, 10, 40])
+def test_two_proofs_of_one_error_overlap(name, units):
+    """Nodes with a bound of the second derivative, and Taylor models without: both hold the true error."""
+    target = TARGETS[name]
+    net = _hinges.interpolating(target, units)
+    low, high = _hinges.enclosed(net, target)
+    found = _hinges.distance(net, target, 1024 * units)
+    assert max(low, found.at_least) <= min(high, found.at_most)
+    assert high - low <= 1.1e-6 * high + 2e-12 and high <= _hinges.proved(target, units) * (1 + 1e-9)
+
+
+def test_the_enclosure_holds_closed_forms():
+    for name, frequency in (("sin3", 3.0), ("sin12", 12.0)):
+        low, high = _hinges.enclosed(_hinges.interpolating(TARGETS[name], 17), TARGETS[name])
+        assert low - 1e-13 <= largest_error_of_a_sine(frequency, 17) <= high + 1e-13
+    low, high = _hinges.enclosed(_hinges.interpolating(CORNER, 10), CORNER)
+    assert low <= 4 * 0.2 / 9 * (1 + 1e-12) and high >= 4 * 0.2 / 9 * (1 - 1e-12)
+    assert _hinges.enclosed(_hinges.interpolating(CORNER, 12), CORNER)[1] < 1e-11
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_form_of_a_target_is_the_function(name):
+    target = TARGETS[name]
+    nothing = Hinges(np.zeros(1), np.zeros(1), np.zeros(1), 0.0)
+    x = np.linspace(-1, 1, 33)
+    found = np.asarray(_hinges.difference(nothing, target)(x[:, None]))[:, 0]
+    np.testing.assert_allclose(found, -target.function(x), atol=2e-6)
+    with pytest.raises(ValueError, match="is not written as a step of a network"):
+        _hinges.difference(nothing, target._replace(form=None))

@@ -52,16 +52,23 @@ class _Found(NamedTuple):
 
 
 def value_range(
-    net: Any, path: paths.Path, *, rel_tol: float = 1e-6, seconds: float = 60.0, max_pieces: int = 100_000
+    net: Any,
+    path: paths.Path,
+    *,
+    rel_tol: float = 1e-6,
+    abs_tol: float = 1e-12,
+    seconds: float = 60.0,
+    max_pieces: int = 100_000,
 ) -> Extents:
     """Certified least and greatest values of a network's outputs along a path.
 
-    Each is enclosed to `rel_tol` of that output's largest absolute value where pieces and seconds of processor time
-    allow it. With f(x) - g(x) as the network this is the largest difference of two functions, proved; the largest
-    difference at sampled points is only at most that.
+    Each is enclosed to `rel_tol` of that output's largest absolute value, or to `abs_tol` where that is more, if pieces
+    and seconds of processor time allow it. With f(x) - g(x) as the network this is the largest difference of two
+    functions, proved; the largest difference at sampled points is at most that.
 
     Raises Unread (a ValueError) for a step without a rule, by name and place; ValueError for a path that is a callable,
-    or of another shape than the network's, and for a tolerance that is not between 0 and 1.
+    or of another shape than the network's, for a relative tolerance that is not between 0 and 1, and for an absolute
+    one below 0.
 
     >>> import jax.numpy as jnp
     >>> found = value_range(lambda x: jnp.square(x), paths.line([-0.5], [1.0]))
@@ -71,6 +78,8 @@ def value_range(
     """
     if not 0 < rel_tol < 1:
         raise ValueError(f"rel_tol {rel_tol}: the relative width that is asked for lies between 0 and 1, such as 1e-6")
+    if not abs_tol >= 0:
+        raise ValueError(f"abs_tol {abs_tol}: the width that is always narrow enough is 0 or more, such as 1e-12")
     if isinstance(path, paths.Curve):
         raise ValueError("a callable proves nothing between its values; give a line, an arc, a spline or a Bezier path")
     begun = process_time()
@@ -82,7 +91,7 @@ def value_range(
         pieces = halved(paths.knots(path), max(first, FIRST))
         found = _evaluated(graph, path, pieces, order)
         while True:
-            again = _open(found, rel_tol) & (pieces.high - pieces.low > SMALLEST)
+            again = _open(found, rel_tol, abs_tol) & (pieces.high - pieces.low > SMALLEST)
             spent = process_time() - begun > seconds or len(pieces.low) + 3 * again.sum() > max_pieces
             if spent or not again.any():
                 break
@@ -99,14 +108,14 @@ def value_range(
     extents = tuple(
         Extent(Interval(float(a), float(b)), Interval(float(c), float(d))) for a, b, c, d in ends
     )  # fmt: skip
-    reached = not _open(found, rel_tol).any()
+    reached = not _open(found, rel_tol, abs_tol).any()
     return Extents(extents, rel_tol, reached, len(pieces.low), process_time() - begun, ASSUMES)
 
 
-def _open(found: _Found, rel_tol: float) -> np.ndarray:
+def _open(found: _Found, rel_tol: float, abs_tol: float) -> np.ndarray:
     """Which pieces keep an output's extent from being as sharp as asked."""
     least, greatest = found.least.min(1, keepdims=True), found.greatest.max(1, keepdims=True)
-    allowed = rel_tol * np.maximum(np.abs(least), np.abs(greatest))
+    allowed = np.maximum(rel_tol * np.maximum(np.abs(least), np.abs(greatest)), abs_tol)
     wide = (found.above > greatest + allowed) | (found.below < least - allowed)
     return wide.any(0)
 
