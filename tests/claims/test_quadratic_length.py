@@ -111,7 +111,8 @@ def test_crossings_are_counted():
     net, path = claim.network(kind, 0), claim.path(kind, 0)
     assert claim.crossings(net, path) == 12
     (u,) = claim.pre_activations(net, path)
-    np.testing.assert_allclose(u[0], np.asarray(net.layers[0].weight, np.float64) @ path.u, rtol=1e-12)
+    begin = paths.points(path, np.zeros(1))[0]
+    np.testing.assert_allclose(u[0], np.asarray(net.layers[0].weight, np.float64) @ begin, rtol=1e-12)
     shifted = claim.network(Kind("shifted", 3, 1), 0)
     assert claim.crossings(shifted, path) == 0
     for u in claim.pre_activations(shifted, path):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from flyroom.measure.enclosure import affine
-from flyroom.measure.enclosure.models import Model, Sources, settled, sizes, spread
+from flyroom.measure.enclosure.models import Model, Sources, gross, settled, sizes, spread
 from flyroom.measure.enclosure.rounding import UNIT, UP, gamma, up
 from flyroom.nets.graph import Node
 
@@ -24,8 +24,9 @@ def mapped(node: Node, model: Model, sources: Sources) -> Model:
     lost = gamma(count) if count else 0.0
     stray, pace = sizes(model.coefficients)
     whole, whole_rate = spread(model, sources)
-    # Rounding: of the coefficients, and of the entries of `reach`, which is as if the whole error were seen anew.
-    off, off_rate = lost * (stray + np.abs(model.coefficients[..., 0, :]) + whole), lost * (pace + whole_rate)
+    # Rounding: of the coefficients, and of the entries of `reach`, a part of all that goes through it.
+    through_reach, rate_through = gross(model, sources)
+    off, off_rate = lost * (stray + np.abs(model.coefficients[..., 0, :]) + through_reach), lost * (pace + rate_through)
     tracked = model.reach.shape[-1] > 0
     bounds = [model.value + off, model.rate + off_rate, *((whole + off, whole_rate + off_rate) if tracked else ())]
     through = columns(lambda x: affine.magnitude(node, x), np.stack(bounds, -2), 2)
@@ -59,10 +60,11 @@ def aligned(inputs: Sequence[Model]) -> list[Model]:
 def summed(a: Model, b: Model, sign: float, sources: Sources) -> Model:
     """a + sign b, for models that are `aligned`; sign is 1 or -1."""
     (ea, ra), (eb, rb) = spread(a, sources), spread(b, sources)
+    (ga, sa), (gb, sb) = gross(a, sources), gross(b, sources)
     new = a.coefficients + sign * b.coefficients
     stray, pace = sizes(new)
     # One rounding of each coefficient, and one of each entry of reach.
-    value = a.value + b.value + UNIT * (stray + np.abs(new[..., 0, :]) + ea + eb)
-    rate = a.rate + b.rate + UNIT * (pace + ra + rb)
+    value = a.value + b.value + UNIT * (stray + np.abs(new[..., 0, :]) + ga + gb)
+    rate = a.rate + b.rate + UNIT * (pace + sa + sb)
     also = (up(ea + eb + value) * UP, up(ra + rb + rate) * UP)
     return settled(Model(new, up(value) * UP, up(rate) * UP, a.reach + sign * b.reach), sources, also)

@@ -30,6 +30,7 @@ class Model(NamedTuple):
     rate: Bound
     reach: Float64[np.ndarray, "*example group source"]
     known: tuple[Bound, Bound] | None = None  # what `spread` says of it, where that has been computed
+    gross: tuple[Bound, Bound] | None = None  # what its errors sum to through `reach`, which may be more
 
 
 class Sources(NamedTuple):
@@ -46,9 +47,16 @@ class Sources(NamedTuple):
 
 def spread(model: Model, sources: Sources) -> tuple[Bound, Bound]:
     """Bounds of all that value and rate may differ from the polynomial and its derivative by."""
+    return _summed(model, sources) if model.known is None else model.known
+
+
+def gross(model: Model, sources: Sources) -> tuple[Bound, Bound]:
+    """What the errors sum to through `reach`: what rounding of `reach` is a part of, even where less is known."""
+    return _summed(model, sources) if model.gross is None else model.gross
+
+
+def _summed(model: Model, sources: Sources) -> tuple[Bound, Bound]:
     count = model.reach.shape[-1]
-    if model.known is not None:
-        return model.known
     if count == 0:
         return model.value, model.rate
     shape, pieces = model.value.shape, model.value.shape[-1]
@@ -94,11 +102,12 @@ def restricted(
     # at most what |c| at |middle| + half <= 1 sums to.
     lost = gamma(3 * order + 3)
     off, off_rate = lost * (stray + np.abs(old[..., 0, :])), lost * rate
-    errors = [
-        (up(value[..., parent] + off), up(half * (pace[..., parent] + off_rate)))
-        for value, pace in ((model.value, model.rate), model.known or (model.value, model.rate))
-    ]
-    return Model(new * powers, *errors[0], model.reach, errors[1] if model.known is not None else None)
+    direct, known, total = (
+        None if pair is None else (up(pair[0][..., parent] + off), up(half * (pair[1][..., parent] + off_rate)))
+        for pair in ((model.value, model.rate), model.known, model.gross)
+    )
+    assert direct is not None
+    return Model(new * powers, direct[0], direct[1], model.reach, known, total)
 
 
 def rearranged(model: Model, change: Callable[[np.ndarray], np.ndarray]) -> Model:
@@ -108,10 +117,10 @@ def rearranged(model: Model, change: Callable[[np.ndarray], np.ndarray]) -> Mode
 
 def settled(model: Model, sources: Sources, also: tuple[Bound, Bound] | None = None) -> Model:
     """The model with its bounds computed; `also` are others that hold, of which the lesser count."""
-    found = spread(model, sources)
+    found = total = _summed(model, sources)
     if also is not None:
         found = (np.minimum(found[0], also[0]), np.minimum(found[1], also[1]))
-    return model._replace(known=found)
+    return model._replace(known=found, gross=total)
 
 
 def inherited(sources: Sources, parent: Int[np.ndarray, " child"], half: Float64[np.ndarray, " child"]) -> Sources:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 UNIT = 2.0**-53  # of relative error of one rounding to nearest
-TINY = 2.0**-1000  # more than all that underflow takes away from a sum of millions of products
+TINY = 2.0**-900  # more than underflow takes from millions of products, and far from subnormal, which are slow
 # Sums and products of numbers that are not negative, a few thousand operations long, lose less than this factor makes
 # good: 2^13 * 2^-53 = 2^-40.
 UP = 1 + 2.0**-40

@@ -18,7 +18,7 @@ from jaxtyping import Float64
 from flyroom.measure.enclosure import functions
 from flyroom.measure.enclosure.composition import composed, product
 from flyroom.measure.enclosure.functions import NAMES
-from flyroom.measure.enclosure.models import Model, Sources, settled, sizes, spread
+from flyroom.measure.enclosure.models import Model, Sources, gross, settled, sizes, spread
 from flyroom.measure.enclosure.rounding import UNIT, UP, gamma, up
 
 __all__ = ["NAMES", "applied", "combined", "expanded", "multiplied"]
@@ -55,7 +55,8 @@ def expanded(name: str, inner: Float64[np.ndarray, "*example order piece"], erro
         value = value + outer.errors[i] * powers
     value = value + rest * powers * stray
     rate = rate + (order + 1) * rest * powers * pace + bend * error * pace
-    return Expanded(found.coefficients, up(value) * UP, up(rate) * UP, functions.slopes(name, low, high))
+    value, rate = (np.where(there, up(one) * UP, np.inf) for one in (value, rate))
+    return Expanded(found.coefficients, value, rate, functions.slopes(name, low, high))
 
 
 def applied(name: str, model: Model, sources: Sources) -> tuple[Model, Sources]:
@@ -82,6 +83,7 @@ def combined(
     reach: np.ndarray = np.zeros(())
     for (low, high), model in terms:
         error, error_rate = spread(model, sources)
+        summed, summed_rate = gross(model, sources)
         steep = np.maximum(np.abs(low), np.abs(high))
         whole, whole_rate = whole + steep * error, whole_rate + steep * error_rate
         if not sources.tracked:
@@ -89,9 +91,9 @@ def combined(
             continue
         middle, off = _by_group(low, high, sources)
         of_piece = np.abs(middle[..., sources.group])
-        # The entries of reach are rounded once here, which 2^-50 of the whole error makes good.
-        value = value + off * error + of_piece * (model.value + 2.0**-50 * error)
-        rate = rate + off * error_rate + of_piece * (model.rate + 2.0**-50 * error_rate)
+        # The entries of reach are rounded once here, which 2^-50 of what they sum to makes good.
+        value = value + off * error + of_piece * (model.value + 2.0**-50 * summed)
+        rate = rate + off * error_rate + of_piece * (model.rate + 2.0**-50 * summed_rate)
         reach = reach + middle[..., None] * model.reach
     whole, whole_rate = up(whole) * UP, up(whole_rate) * UP
     if not sources.tracked:

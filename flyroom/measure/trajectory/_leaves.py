@@ -41,15 +41,20 @@ def halved(knots: Float64[np.ndarray, " knot"], times: int) -> Pieces:
     edges = [low + (high - low) * fractions for low, high in pairwise(knots)]
     for edge, high in zip(edges, knots[1:], strict=True):
         edge[-1] = high  # whatever rounding says
-    return Pieces(np.concatenate([edge[:-1] for edge in edges]), np.concatenate([edge[1:] for edge in edges]))
+    return _proper(np.concatenate([edge[:-1] for edge in edges]), np.concatenate([edge[1:] for edge in edges]))
+
+
+def _proper(low: np.ndarray, high: np.ndarray) -> Pieces:
+    """Without those that have no length, where an interval had not so many numbers in it."""
+    longer = high > low
+    return Pieces(low[longer], high[longer])
 
 
 def split(pieces: Pieces, times: Int[np.ndarray, " piece"]) -> Pieces:
     """Each piece cut into 2^times parts; a piece too short for that into fewer."""
     parts = [halved(np.array(pair), int(n)) for *pair, n in zip(*pieces, times, strict=True)]
     low, high = (np.concatenate([part[i] for part in parts]) for i in range(2))
-    proper = high > low
-    return Pieces(low[proper], high[proper])
+    return _proper(low, high)
 
 
 def groups(pieces: Pieces, size: int) -> Int[np.ndarray, " piece"]:
@@ -69,11 +74,14 @@ def evaluated(
     steps: Sequence[int],
     *,
     tracked: bool = True,
+    group: int = GROUP,
 ) -> Found:
     """The lengths of the reported steps on every piece, batch by batch; `tracked` errors are sharper and dearer."""
     batch = _batch(graph, order, tracked)
     found = [
-        _evaluated(graph, path, Pieces(pieces.low[i : i + batch], pieces.high[i : i + batch]), order, steps, tracked)
+        _evaluated(
+            graph, path, Pieces(pieces.low[i : i + batch], pieces.high[i : i + batch]), order, steps, tracked, group
+        )
         for i in range(0, len(pieces.low), batch)
     ]
     return Found(*(np.concatenate(parts, -1) for parts in zip(*found, strict=True)))
@@ -102,13 +110,13 @@ def start(path: paths.Path, pieces: Pieces, order: int, shape: tuple[int, ...]) 
 
 
 def _evaluated(
-    graph: Graph, path: paths.Path, pieces: Pieces, order: int, steps: Sequence[int], tracked: bool
+    graph: Graph, path: paths.Path, pieces: Pieces, order: int, steps: Sequence[int], tracked: bool, group: int
 ) -> Found:
     begin = start(path, pieces, order, graph.nodes[0].shape)
     count = len(pieces.low)
     rows = []
     with np.errstate(all="ignore"):  # what is infinite or undefined proves nothing, and is said so in `_lengths`
-        for stage in sweep(graph, begin, groups(pieces, GROUP), tracked=tracked):
+        for stage in sweep(graph, begin, groups(pieces, group), tracked=tracked):
             if stage.index not in steps:
                 continue
             low, high, middle = _lengths(stage)

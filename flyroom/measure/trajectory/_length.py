@@ -12,7 +12,7 @@ from flyroom.measure.enclosure.kinks import PIECEWISE
 from flyroom.measure.enclosure.rounding import gamma
 from flyroom.measure.enclosure.sweep import check
 from flyroom.measure.trajectory import _exact
-from flyroom.measure.trajectory._leaves import Found, Pieces, evaluated, halved, split
+from flyroom.measure.trajectory._leaves import GROUP, Found, Pieces, evaluated, halved, split
 from flyroom.measure.trajectory._network import opened
 from flyroom.measure.trajectory._records import Interval, LayerLength, Trajectory
 from flyroom.measure.trajectory._samples import estimated
@@ -109,7 +109,7 @@ def plan(graph: Graph, path: paths.Path) -> tuple[str, int, int]:
     others = {node.op for node in graph.nodes} & {"layer_norm", "group_norm", "softmax", "divide", "l2_pool"}
     if not others and all(name in PIECEWISE and name != "elu" for name in names) and "multiply" not in _ops(graph):
         if degree is not None:
-            return STRAIGHT, degree, 0
+            return STRAIGHT, degree, 0 if len(names) <= DEEP else 3
         return STRAIGHT, ORDER, FIRST
     squares = not others and all(name in ("square", "identity") for name in names) and "multiply" not in _ops(graph)
     if squares and degree is not None:
@@ -137,8 +137,8 @@ def refined(
     tracked to where they came from in deep networks, and in others once halving has not helped as it should.
     """
     bends = sum(node.op in ("activation", "elementwise") for node in graph.nodes)
-    tracked = order > 1 and bends > DEEP
-    found = evaluated(graph, path, pieces, order, steps, tracked=tracked)
+    tracked, group = bends > DEEP, 1 if order == 1 else GROUP  # a straight piece is cut into many, all of one group
+    found = evaluated(graph, path, pieces, order, steps, tracked=tracked, group=group)
     while True:
         gaps = found.high - found.low
         allowed = rel_tol * np.maximum(found.middle.sum(1), NOTHING)
@@ -148,11 +148,11 @@ def refined(
         if not len(queue) or len(pieces.low) + len(queue) > most or process_time() > until:
             return found, False
         parts = split(Pieces(pieces.low[queue], pieces.high[queue]), times)
-        new = evaluated(graph, path, parts, order, steps, tracked=tracked)
+        new = evaluated(graph, path, parts, order, steps, tracked=tracked, group=group)
         before = _gap(_only(found, queue))
         if not tracked and bool((_gap(new) > 0.5 * before).any()):
             tracked = True
-            new = evaluated(graph, path, parts, order, steps, tracked=True)
+            new = evaluated(graph, path, parts, order, steps, tracked=True, group=group)
         stuck = bool((_gap(new) > 0.9 * before).all())  # what is left is rounding, and more pieces have more of it
         rest = np.ones(len(pieces.low), bool)
         rest[queue] = False

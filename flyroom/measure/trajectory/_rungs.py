@@ -1,7 +1,7 @@
 """The rungs of the ladder: names, inequalities and proofs, and which of them lie above which.
 
-f is the network, x the path, l a length, J(t) the Jacobian of f at x(t), T the span of the path's tangents, |A| the
-spectral norm, inj(A) the smallest |A y| over unit vectors y. Layers are blocks: W_k an affine map (neighbouring affine
+f is the network, x the path, l a length, J(t) the Jacobian of f at x(t), T a space that holds the path's tangents, |A|
+the spectral norm, inj(A) the smallest |A y| over unit vectors y. Layers are blocks: W_k an affine map (neighbouring affine
 steps, batch norm included, as one), u^k what it makes of x(t), phi_k the activation after it.
 """
 
@@ -64,7 +64,7 @@ _APART_UP = r"\|W_1{0}\|_2\prod_{{k\ge1}}\Big(\sup_t\max_i|\phi_k'(u_i^k(t))|\,\
 _APART_LOW = (
     r"\mathrm{{inj}}(W_1{0})\prod_{{k\ge1}}\Big(\inf_t\min_i|\phi_k'(u_i^k(t))|\,\mathrm{{inj}}(W_{{k+1}})\Big)"
 )
-_ON_T = "Every tangent lies in T, so that J x' = (J|_T) x'."
+_ON_T = "Every tangent lies in T, up to an angle that is counted, so that J x' = (J|_T) x'."
 _SPEED = "l(f(x)) is the integral of |J(t) x'(t)|."
 _CHAIN = "By the chain rule J = W_h D_{h-1} ... D_1 W_1 with D_k = diag(phi_k'(u^k)); for a square phi' = 2u."
 _BELOW = "|A B y| >= inj(A) |B y| >= inj(A) inj(B) |y| for all y, with inj(A) = 0 where A has fewer rows than columns."

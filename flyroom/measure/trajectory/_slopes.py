@@ -74,8 +74,10 @@ def _smooth(name: str, inner: np.ndarray, error: np.ndarray) -> Slopes:
     """phi' expanded like phi itself, one derivative further: its coefficients are (i + 1) a_(i + 1)."""
     order, centre = inner.shape[-2] - 1, inner[..., 0, :]
     stray = sizes(inner)[0]
-    reach = up(stray + error)
-    low, high = centre - reach * UP, centre + reach * UP
+    reach = up(stray + error + UNIT * np.abs(centre)) * UP  # the ends of the range are rounded too
+    there = np.isfinite(centre) & np.isfinite(reach)
+    centre, reach = np.where(there, centre, 0), np.where(there, reach, np.inf)
+    low, high = centre - reach, centre + reach
     local = functions.local(name, centre, order + 1)
     factors = np.arange(1.0, order + 2).reshape(-1, *(1,) * centre.ndim)
     outer = factors * local.coefficients[1:]

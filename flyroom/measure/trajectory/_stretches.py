@@ -56,7 +56,7 @@ def stretches(found: Along) -> Stretches:
     q = columns.polynomials.reshape(-1, *columns.polynomials.shape[-3:]).transpose(
         1, 2, 0, 3
     )  # variant, order, row, column
-    q = q[of] if len(q) == 1 and q.shape[1] > 1 else q
+    q = q[np.zeros_like(of)] if len(q) == 1 and q.shape[1] > 1 else q
     lost = np.logical_not(np.isfinite(q).all((1, 2, 3)))  # a function left its domain
     if lost.any():
         q = np.where(lost[:, None, None, None], 0.0, q)
@@ -212,11 +212,17 @@ def _reduced(piece: _Piece, integrals: tuple[np.ndarray, np.ndarray], most: np.n
     stooped = up(highest(piece.smallest[1]).min(0) + off)
     top, bottom = highest(most), lowest(least)
     if piece.wide:
-        stooped, bottom = stooped * 0, bottom * 0
+        stooped, bottom = np.zeros_like(stooped), np.zeros_like(bottom)
     length = piece.path.length
-    norms, small = (np.stack([lowest(one[0]), highest(one[1])]) for one in integrals)
+    # J may change from one variant to another within a piece: then the integral is none of theirs, and lies between
+    # the extremes of J times the piece's length.
+    several = np.bincount(of) > 1
+    norms, small = (
+        np.stack([np.where(several, 0.0, lowest(one[0])), np.where(several, np.inf, highest(one[1]))])
+        for one in integrals
+    )
     if piece.wide:
-        small = small * 0
+        small = np.zeros_like(small)
     norms[0] = np.maximum(norms[0], down(bottom * length[0]))
     norms[1] = np.minimum(norms[1], up(top * length[1]))
     small[0] = np.maximum(small[0], down(bottom * length[0]))

@@ -203,8 +203,10 @@ def _scores(found: Survey, tol: float, products: bool, floor: float) -> np.ndarr
 
 def _share(sums: np.ndarray, tol: float, count: int) -> np.ndarray:
     gap, total = sums[1] - sums[0], sums[1].sum()
-    if not total > 0 or gap.sum() <= tol * total:
+    if not total > 0 or (np.isfinite(total) and gap.sum() <= tol * total):
         return np.zeros(count)
+    if not np.isfinite(total):
+        return np.where(np.isfinite(gap), 0, np.inf)
     return gap / (tol * total / count)
 
 
