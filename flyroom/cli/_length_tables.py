@@ -11,8 +11,8 @@ LAYERS = ("layer", "step", "length", "growth", "pieces", "crossings")
 LADDER = ("bound", "value", "value / length", "condition")
 NOTATION = (
     "J is the Jacobian along the path, T a space that holds the path's tangents; layers: the product of the layers' "
-    "norms and largest slopes (under the length: smallest stretches and slopes), taken at one t (together) or each for itself "
-    "(apart)."
+    "norms and largest slopes (under the length: smallest stretches and slopes), taken at one t (together) or each for "
+    "itself (apart)."
 )
 
 

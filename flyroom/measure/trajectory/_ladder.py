@@ -35,8 +35,8 @@ def bounds(
 
     Upper rungs: the integral of |J| |x'|, sup |J| l(x), and products of the layers' norms; lower rungs the same with
     the smallest stretch. "On T" means the Jacobian restricted to a space that holds the path's tangents: of the
-    bounds under the length, only those usually say anything. Every rung's own value is enclosed, to `rel_tol` where that can be had
-    within `seconds` of processor time; where not, the interval is wider and holds all the same.
+    bounds under the length, only those usually say anything. Every rung's own value is enclosed, to `rel_tol` where
+    that can be had within `seconds` of processor time; where not, the interval is wider and holds all the same.
 
     Sampled suprema are no upper bounds, and the smallest of min(rows, columns) singular values is no lower bound for a
     layer with fewer outputs than inputs: that one's factor is 0.

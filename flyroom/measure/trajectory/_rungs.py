@@ -1,8 +1,8 @@
 """The rungs of the ladder: names, inequalities and proofs, and which of them lie above which.
 
 f is the network, x the path, l a length, J(t) the Jacobian of f at x(t), T a space that holds the path's tangents, |A|
-the spectral norm, inj(A) the smallest |A y| over unit vectors y. Layers are blocks: W_k an affine map (neighbouring affine
-steps, batch norm included, as one), u^k what it makes of x(t), phi_k the activation after it.
+the spectral norm, inj(A) the smallest |A y| over unit vectors y. Layers are blocks: W_k an affine map (neighbouring
+affine steps, batch norm included, as one), u^k what it makes of x(t), phi_k the activation after it.
 """
 
 from collections.abc import Mapping
