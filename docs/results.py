@@ -3,7 +3,8 @@
     python docs/results.py --store flyroom-store
 
 fills the marked places: `<!-- results -->` of README.md and of each claim's page in docs/claims/, `<!-- gallery -->` of
-README.md and docs/gallery.md; and writes docs/spatial-prior.svg. Doing it twice changes nothing more.
+README.md and docs/gallery.md; and writes docs/spatial-prior.svg. What is shown of claims that the store does not hold
+stays. Doing it twice changes nothing more.
 """
 
 import argparse
@@ -25,6 +26,11 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     ruler = ["---", *["---:"] * (len(head) - 1)]
     lines = (head, ruler, *rows)
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def place(text: str, mark: str) -> str:
+    """What stands in the marked place; empty where there is none."""
+    return text.partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
 
 
 def fill(text: str, results: str, mark: str = "results") -> str:
@@ -73,30 +79,38 @@ def _row(one: Statement) -> tuple[str, ...]:
     return sentence, one.verdict.value, value, one.published or "", p, str(one.n or "")
 
 
-def gallery(found: Mapping[str, Account]) -> str:
-    """A line for each claim; one that the store does not hold says so."""
+def gallery(found: Mapping[str, Account], shown: str) -> str:
+    """A line for each claim; of one that the store does not hold the line that is `shown` stays."""
     head = ("claim", "verdict", "headlines that hold", "networks", "wall, s")
-    rows = []
+    there = {line.partition("](docs/claims/")[2].partition(".md)")[0]: line for line in shown.splitlines()}
+    rows: list[tuple[str, ...]] = []
     for name in NAMES:
         link = f"[{load(name).ABOUT.title}](docs/claims/{name}.md)"
-        if name not in found:
+        if name in found:
+            judgement = found[name].judgement
+            headlines = [one for one in judgement.statements if one.headline]
+            held = f"{sum(one.verdict == Verdict.supported for one in headlines)} of {len(headlines)}"
+            rows.append((link, judgement.verdict.value, held, f"{judgement.runs:,}", f"{judgement.wall_s:.0f}"))
+        elif name in there:
+            rows.append((link, *(cell.strip() for cell in there[name].strip("| ").split("|")[1:])))
+        else:
             rows.append((link, "not run yet", "", "", ""))
-            continue
-        judgement = found[name].judgement
-        headlines = [one for one in judgement.statements if one.headline]
-        held = f"{sum(one.verdict == Verdict.supported for one in headlines)} of {len(headlines)}"
-        rows.append((link, judgement.verdict.value, held, f"{judgement.runs:,}", f"{judgement.wall_s:.0f}"))
-    total = sum(account.judgement.wall_s for account in found.values())
-    networks = sum(account.judgement.runs for account in found.values())
-    rows.append(("all", "", "", f"{networks:,}", f"{total:.0f}"))
+    networks, total = (sum(int(row[i].replace(",", "")) for row in rows if row[i]) for i in (3, 4))
+    rows.append(("all", "", "", f"{networks:,}", f"{total}"))
     return markdown(head, rows)
 
 
-def sentences(accounts: Sequence[Account]) -> str:
-    """Every published sentence with our verdict, and every headline under it."""
+def sentences(found: Mapping[str, Account], shown: str) -> str:
+    """Every published sentence with our verdict, and every headline under it; what is `shown` of others stays."""
+    there = {
+        part.partition("](claims/")[2].partition(".md)")[0]: part.strip() for part in ("\n" + shown).split("\n## ")
+    }
     parts = []
-    for account in accounts:
-        about, judgement = account.about, account.judgement
+    for name in NAMES:
+        if name not in found:
+            parts += [f"## {there[name]}"] if name in there else []
+            continue
+        about, judgement = found[name].about, found[name].judgement
         rows = [_row(one) for one in judgement.statements if one.headline]
         head = ("headline", "verdict", "value [95 %]", "published", "p (Holm)", "n")
         parts.append(
@@ -152,8 +166,9 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     if DEFAULT in found:
         readme = fill(readme, summary(found[DEFAULT]))
     whole = root / "docs" / "gallery.md"
-    readme = fill(readme, gallery(found), "gallery")
-    filled[whole] = fill(whole.read_text("utf-8"), sentences(list(found.values())), "gallery")
+    readme = fill(readme, gallery(found, place(readme, "gallery")), "gallery")
+    text = whole.read_text("utf-8")
+    filled[whole] = fill(text, sentences(found, place(text, "gallery")), "gallery")
     filled[root / "README.md"] = readme
     for page, text in filled.items():  # all of them could be made
         page.write_text(text, "utf-8")

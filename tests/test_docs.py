@@ -355,9 +355,10 @@ def test_results_are_put_where_they_belong(tmp_path: Path):
     places[1].parent.mkdir(parents=True)
     for place in places:
         place.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    mark = "<!-- gallery -->\n<!-- /gallery -->\n"
-    places[0].write_text(mark + places[0].read_text())
-    (tmp_path / "docs/gallery.md").write_text(mark)
+    line = "| [of another store](docs/claims/double-descent.md) | undecided | 9 of 10 | 1,200 | 34 |\n"
+    places[0].write_text(f"<!-- gallery -->\n{line}<!-- /gallery -->\n" + places[0].read_text())
+    section = "## [of another store](claims/double-descent.md)\n\nkept\n"
+    (tmp_path / "docs/gallery.md").write_text(f"<!-- gallery -->\n\n{section}\n<!-- /gallery -->\n")
     assert results.main(["--store", str(store)], tmp_path) == 0
     once = [place.read_text("utf-8") for place in places]
     assert results.main(["--store", str(store)], tmp_path) == 0
@@ -367,6 +368,9 @@ def test_results_are_put_where_they_belong(tmp_path: Path):
         assert all("| " + " | ".join(row) + " |\n" in text for row in account.judgement.table) and "\nold\n" not in text
         assert f"**spatial-prior: {account.judgement.verdict.value}.**" in text
     assert "**The linear is below the MLP**" in once[1] and "The linear is below the MLP**" not in once[0]
+    assert "(docs/claims/double-descent.md) | undecided | 9 of 10 | 1,200 | 34 |" in once[0]
+    assert f"| {1200 + account.judgement.runs:,} |" in once[0]
+    assert section in (tmp_path / "docs/gallery.md").read_text("utf-8")
     assert "| not run yet |" in once[0] and f"| {account.judgement.verdict.value} |" in once[0]
     assert f"> {spatial_prior.ABOUT.sentence}" in (tmp_path / "docs/gallery.md").read_text("utf-8")
     assert (tmp_path / "docs/spatial-prior.svg").read_text("utf-8").startswith("<svg")
