@@ -1,6 +1,7 @@
 """A ladder of bounds as a piece of LaTeX: a table of the numbers, and each bound as statement, proof and value."""
 
 import re
+from itertools import accumulate
 
 from flyroom.measure.trajectory import Interval, Ladder, Rung, Trajectory
 from flyroom.report._certain import certain
@@ -121,8 +122,7 @@ def with_mathematics(text: str) -> str:
 
 
 def _formula(words: str) -> str:
-    balanced = words.count("{") == words.count("}") and words.count("(") == words.count(")")
-    if not balanced or re.search(r"[$&%#\\~]|_\w*_|\^\w*\^|[_^]$", words):
+    if not (_closes(words, "{}") and _closes(words, "()")) or re.search(r"[$&%#\\~]|_\w*_|\^\w*\^|[_^]$", words):
         return escaped(words)
     for plain, sign in SIGNS:
         words = words.replace(plain, sign)
@@ -130,6 +130,12 @@ def _formula(words: str) -> str:
     words = re.sub(r"\b(inj|diag)\(", r"\\mathrm{\1}(", words)
     words = re.sub(r"(?<![\\a-z{])([a-z]{3,})(?![a-z}(])", r"\\text{ \1 }", words)
     return f"${words}$"
+
+
+def _closes(words: str, pair: str) -> bool:
+    """Whether every bracket that opens closes, in order."""
+    depths = list(accumulate({pair[0]: 1, pair[1]: -1}.get(sign, 0) for sign in words))
+    return min(depths, default=0) >= 0 and (not depths or depths[-1] == 0)
 
 
 def _number(value: Interval) -> str:
