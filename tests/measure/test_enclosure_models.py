@@ -281,7 +281,7 @@ def test_the_series_of_the_root_encloses(scale: float, parts: list[float]):
 
     true = flint.acb.integral(root, -1, 1).real
     assert flint.arb(float(low[0])) <= true.upper() and true.lower() <= flint.arb(float(high[0]))
-    assert high[0] - low[0] <= 1e-2 * high[0]
+    assert high[0] - low[0] <= 0.1 * high[0]  # what lies beyond the order is cut off and counted
 
 
 def test_halves_of_a_square_are_the_same_polynomial():
