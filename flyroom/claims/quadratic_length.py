@@ -66,7 +66,7 @@ ABOUT = About(
     prediction="x^(2^h): upper product 1.01, 1.03, 1.07 times the length with the 2s, 0.505, 0.26, 0.13 without. "
     "Random networks on a circle: 8, 60, 500 times, so that they hide the error. Lower product above 0 in 0, 0, 15, 80 "
     "% of networks on 1, 1/8, 1/64, 1/512 of the circle (3 squares), and then 1e-7 of the length.",
-    cost_s=120.0,
+    cost_s=105.0,
 )
 
 

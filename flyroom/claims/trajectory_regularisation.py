@@ -60,7 +60,7 @@ ABOUT = About(
     prediction="Test accuracy with nothing, batch norm, term, learned layer: dense 62, 63, 61, 61 % (+- 4), "
     "convolutional 72, 82, 71, 72 % (+- 6): as good as batch norm in the dense network, where nothing is as good too, "
     "and not in the convolutional one. Length over that with nothing: batch norm 0.5 and 0.8, term 0.6 and 0.6.",
-    cost_s=230.0,
+    cost_s=105.0,
     shortened="MNIST-1D and small networks in the place of CIFAR-10 and its convolutional network.",
 )
 
@@ -124,7 +124,7 @@ def cost(run: Run) -> float:
     steps = given.get("epochs", Settings().epochs) * (len(_data().x_train) // BATCH)
     more = 1 + LINES * POINTS / BATCH if given["kind"] in ("term", "layer") else 1
     dense = given["net"] == "mlp"
-    return steps * more * (3e-4 if dense else 8e-4) + (0 if run.seed >= CHOOSING else 0.2 if dense else 0.6)
+    return steps * more * (1.3e-4 if dense else 3.4e-4) + (0 if run.seed >= CHOOSING else 0.1 if dense else 0.3)
 
 
 class Measured(eqx.Module):

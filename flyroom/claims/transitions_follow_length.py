@@ -54,7 +54,7 @@ ABOUT = About(
     "weights of 1.5, 2, 3, 4 / sqrt fan-in, over weights 0.92 +- 0.02. Transitions = length / (pi |z|) within 2 %. "
     "ReLU: two transitions after every layer, slope -0.05 +- 0.1, kinks a layer 0.9 to 1 times as many in layer 6 "
     "as in 2.",
-    cost_s=90.0,
+    cost_s=35.0,
 )
 
 ROOT2 = sqrt(2)
@@ -112,7 +112,7 @@ def cells(settings: Settings) -> list[Cell]:
 def cost(run: Run) -> float:
     """Seconds of one core, roughly."""
     given = {name: run.settings.get(name, getattr(Settings(), name)) for name in ("depth", "width", "points")}
-    lengths = 0.4 if run.settings["activation"] == "relu" else 0.35 * run.settings["weight_std"]
+    lengths = 0.16 if run.settings["activation"] == "relu" else 0.14 * run.settings["weight_std"]
     return lengths * (given["width"] / 32) ** 2 * 1.6 ** (given["depth"] - 6) + 1e-5 * given["points"]
 
 

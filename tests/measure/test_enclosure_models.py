@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.integrate import quad
 
-from flyroom.measure.enclosure import composition, integral, kinks, linear, roots, smooth
+from flyroom.measure.enclosure import affine, composition, integral, kinks, linear, roots, smooth
 from flyroom.measure.enclosure.models import Model, Sources, inherited, restricted, spread
+from flyroom.measure.enclosure.rounding import gamma
 from flyroom.nets.graph import Node
 
 flint = pytest.importorskip("flint")  # python-flint, which the test extra brings
@@ -647,3 +648,17 @@ def test_the_remainder_of_a_series_is_met():
         found = smooth.expanded("exp", inner, np.zeros(1))
         assert np.exp(s) - 1 - s <= found.value[0] <= np.exp(s) * s**2 / factorial(2) * 1.001
         assert s * (np.exp(s) - 1) <= found.rate[0] <= np.exp(s) * s**2 * 1.001
+
+
+def test_the_bias_of_a_batch_norm_is_known_up_to_what_it_is_made_of():
+    """offset - factor * mean all but cancels: what is left is rounding, which only its parts bound."""
+    gain, mean = 1 / 3, 0.1
+    offset = gain / 2 * mean
+    weights = {"gain": gain, "mean": mean, "bias": offset, "variance": 4.0}
+    arrays = {name: np.array([value]) for name, value in weights.items()}
+    node = Node("batch_norm", (0,), (1,), "norm", arrays, (("convention", "pytorch"), ("eps", 0.0)))
+    found = affine.bias(node)
+    assert found is not None
+    true = Fraction(offset) - Fraction(gain) / 2 * Fraction(mean)
+    off = abs(true - Fraction(float(found.value[0])))
+    assert 0 < off <= Fraction(gamma(affine.operations(node, (1,))) * float(found.size[0]))
