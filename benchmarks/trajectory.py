@@ -6,7 +6,7 @@ Every case is timed after one run that loads everything; seconds are the least o
 of the matrix products which no method can do without (each layer once for every piece and Taylor coefficient), at the
 speed of a large product measured in the same run. `--peers` needs `eclipse-nn`, `immrax` and `torch==2.13.0` beside
 Flyroom; auto_LiRPA is not on the package index in a version that installs, so that its figures are quoted in the docs.
-`--sweeps` measures width against pieces, and cost against depth and width.
+`--sweeps` measures width against pieces, and cost against depth and width; `--svg FILE` draws both as well.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ def _eclipse(matrices: list, start: float, true: float) -> list[dict]:
     rows = []
     for way in ("ECLipsE_Fast", "ECLipsE"):
         estimator = LipConstEstimator(weights=weights, biases=biases)
-        seconds, constant = best(lambda way=way, estimator=estimator: float(estimator.estimate(way)), 1)
+        with redirect_stdout(sys.stderr):  # it prints what it falls back to
+            seconds, constant = best(lambda way=way, estimator=estimator: float(estimator.estimate(way)), 1)
         rows.append({"tool": f"eclipse-nn, {way}", "seconds": seconds, "excess": constant * start / true - 1})
     return rows
 
@@ -191,11 +193,40 @@ def sweeps() -> dict[str, list[dict]]:
             row = {"order": order, "pieces": 2**times, "width": float((high - low) / found.middle.sum())}
             widths.append({**row, "seconds": seconds})
     costs = []
-    for width, depth in ((64, 3), (64, 6), (64, 12), (64, 24), (16, 6), (128, 6), (256, 6), (512, 6)):
-        name = f"tanh {depth}x{width}"
-        row = case(name, mlp(width, depth, TANH), CIRCLE, 1e-3, "last", 0.0, 1.0)
-        costs.append({key: row[key] for key in ("case", "seconds", "pieces", "width", "reached")})
+    for width, depths in ((16, (2, 4, 8, 16)), (64, (2, 4, 8, 16)), (256, (2, 4, 8))):
+        for depth in depths:
+            row = case(f"tanh {depth}x{width}", mlp(width, depth, TANH), CIRCLE, 1e-3, "last", 0.0, 1.0)
+            kept = {key: row[key] for key in ("case", "seconds", "pieces", "width", "reached")}
+            costs.append({**kept, "units": width, "depth": depth})
     return {"width against pieces": widths, "cost against depth and width": costs}
+
+
+def draw(found: dict[str, list[dict]], path: Path) -> None:
+    """Both sweeps side by side."""
+    from flyroom import plot
+
+    widths = [
+        {"net": f"order {row['order']}", "data": "width", "step": row["pieces"], "mean": row["width"]}
+        for row in found["width against pieces"]
+        if 0 < row["width"] < 1e6
+    ]
+    costs = [
+        {"net": f"{row['units']} units", "data": "seconds", "step": row["depth"], "mean": row["seconds"]}
+        for row in found["cost against depth and width"]
+    ]
+    pictures = (
+        plot.curves(
+            widths, x_title="pieces of the circle", y_title="relative width", percent=False, log_x=True, log_y=True,
+            points=True, columns=1, title="Width against pieces", subtitle="tanh, 6 layers of 64, errors tracked",
+            y_format=".0e",
+        ),
+        plot.curves(
+            costs, x_title="hidden layers", y_title="seconds to 1 in 1000", percent=False, log_x=True, log_y=True,
+            points=True, columns=1, title="Cost against depth and width", subtitle="tanh, the whole circle",
+        ),
+    )  # fmt: skip
+    for picture, name in zip(pictures, ("widths", "costs"), strict=True):
+        plot.save(picture, path.with_name(f"{path.stem}-{name}{path.suffix}"))
 
 
 def main() -> None:
@@ -203,13 +234,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--sweeps", action="store_true")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--svg", type=Path)
     given = parser.parse_args()
     most = peak()
     found: dict[str, Any] = {"peak": most, "cases": [case(*one, most) for one in CASES]}
     if given.peers:
         found["peers"] = peers(most)
-    if given.sweeps:
-        found |= sweeps()
+    if given.sweeps or given.svg:
+        swept = sweeps()
+        found |= swept
+        if given.svg:
+            draw(swept, given.svg)
     if given.json:
         print(json.dumps(found, indent=1))
         return

@@ -50,7 +50,7 @@ def last(net: Net, path: paths.Path, rel_tol: float = 1e-3, **given) -> Interval
     found = length(net, path, rel_tol=rel_tol, layers="last", **{"seconds": 20.0, **given})
     interval = found.layers[-1].length
     assert found.reached and found.layers[-1].evidence == Evidence.certified
-    assert 0 <= interval.low <= interval.high <= interval.low + rel_tol * interval.high * 1.01 + 1e-290
+    assert 0 <= interval.low <= interval.high <= interval.low + rel_tol * interval.high * 1.01 + 1e-120
     return interval
 
 
@@ -274,7 +274,7 @@ def contained(name: str, depth: int, kind: str, seed: int, points: int) -> None:
         # Kinks cost chords the second order; what is missing then is a part of what doubling them brought.
         missing = 30 * (near[i] - below[i]) + 20 / points * near[i] + 1e-10
         assert other.length.low <= near[i] + missing, case
-        assert not wide.reached or one.length.high - one.length.low <= 1.01e-3 * one.length.high + 1e-200, case
+        assert not wide.reached or one.length.high - one.length.low <= 1.01e-3 * one.length.high + 1e-120, case
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -443,7 +443,9 @@ def test_benchmark_networks_between_two_digits(name: str):
     places = {node.place: i for i, node in enumerate(graph.nodes)}
     for row in found.layers:
         i = places[row.name]
-        assert below[i] <= row.length.high and row.length.low <= near[i] * (1 + 1e-6)
+        assert below[i] <= row.length.high and row.length.low <= near[i] * (
+            1 + 1e-5
+        )  # a chord over a kink is too short
 
 
 def test_networks_without_a_rule_are_refused_by_name_and_place():

@@ -134,11 +134,11 @@ def refined(
     """Halve pieces, the worst first, until the lengths of all steps are as sharp as asked, or no more may be spent.
 
     A piece's gap shrinks like the power order + 1 of its length, which says how often to halve it at once. Errors are
-    tracked to where they came from in deep networks, and in others once halving has not helped as it should.
+    tracked to where they came from in deep networks, and in others once halving has twice not helped as it should.
     """
     bends = sum(node.op in ("activation", "elementwise") for node in graph.nodes)
     tracked, group = bends > DEEP, 1 if order == 1 else GROUP  # a straight piece is cut into many, all of one group
-    found = evaluated(graph, path, pieces, order, steps, tracked=tracked, group=group)
+    found, failures = evaluated(graph, path, pieces, order, steps, tracked=tracked, group=group), 0
     while True:
         gaps = found.high - found.low
         allowed = rel_tol * np.maximum(found.middle.sum(1), NOTHING)
@@ -150,10 +150,13 @@ def refined(
         parts = split(Pieces(pieces.low[queue], pieces.high[queue]), times)
         new = evaluated(graph, path, parts, order, steps, tracked=tracked, group=group)
         before = _gap(_only(found, queue))
-        if not tracked and bool((_gap(new) > 0.5 * before).any()):
+        failures += int((_gap(new) > 0.5 * before).any())
+        if not tracked and failures == 2:
             tracked = True
             new = evaluated(graph, path, parts, order, steps, tracked=True, group=group)
-        stuck = bool((_gap(new) > 0.9 * before).all())  # what is left is rounding, and more pieces have more of it
+        stuck = tracked and bool(
+            (_gap(new) > 0.9 * before).all()
+        )  # what is left is rounding, and more pieces have more of it
         rest = np.ones(len(pieces.low), bool)
         rest[queue] = False
         place = np.argsort(np.concatenate([pieces.low[rest], parts.low]), kind="stable")
