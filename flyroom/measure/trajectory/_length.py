@@ -154,9 +154,8 @@ def refined(
         if not tracked and failures == 2:
             tracked = True
             new = evaluated(graph, path, parts, order, steps, tracked=True, group=group)
-        stuck = tracked and bool(
-            (_gap(new) > 0.9 * before).all()
-        )  # what is left is rounding, and more pieces have more of it
+        # What is left is rounding then, and more pieces have more of it.
+        stuck = tracked and bool((_gap(new) > 0.9 * before).all())
         rest = np.ones(len(pieces.low), bool)
         rest[queue] = False
         place = np.argsort(np.concatenate([pieces.low[rest], parts.low]), kind="stable")
