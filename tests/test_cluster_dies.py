@@ -45,7 +45,8 @@ def test_lost_workers_and_a_lost_machine_cost_only_what_they_were_doing(tmp_path
             killer.join()
             assert sorted(found) == list(range(8)) and all(isinstance(one, list) for one in found.values())
             begun = cluster_cells.executions(traces)
-            assert sorted(map(len, begun.values())) == [1] * 7 + [2]  # only the cell that it was doing
+            # Only the cell that it was doing, and at most one whose result had not been fetched from it yet.
+            assert sorted(map(len, begun.values())) in ([1] * 7 + [2], [1] * 6 + [2, 2])
             # A machine with all that is on it.
             until(lambda: len(cluster.workers(there)) == 2, "the worker to come back")
             second = tmp_path / "second"
