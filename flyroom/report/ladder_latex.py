@@ -9,8 +9,8 @@ from flyroom.report._certain import certain
 HEAD = r"% Needs \usepackage{amsmath,booktabs}."
 NOTATION = (
     r"$f$ is the network, $x$ the path with $t\in[0,1]$, $\ell$ a length, $J(t)$ the Jacobian of $f$ at $x(t)$, $T$ "
-    r"the span of the path's tangents, $\|\cdot\|_2$ the spectral norm, $\mathrm{inj}(A)=\min_{\|y\|=1}\|Ay\|$, $W_k$ "
-    r"the affine maps, $u^k$ the values before the activation $\phi_k$."
+    r"a space that holds the path's tangents, $\|\cdot\|_2$ the spectral norm, "
+    r"$\mathrm{inj}(A)=\min_{\|y\|=1}\|Ay\|$, $W_k$ the affine maps, $u^k$ the values before the activation $\phi_k$."
 )
 SPECIAL = {
     "\\": r"\textbackslash{}",
