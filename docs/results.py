@@ -92,7 +92,7 @@ def gallery(found: Mapping[str, Account], shown: str) -> str:
             held = f"{sum(one.verdict == Verdict.supported for one in headlines)} of {len(headlines)}"
             rows.append((link, judgement.verdict.value, held, f"{judgement.runs:,}", f"{judgement.wall_s:.0f}"))
         elif name in there:
-            rows.append((link, *(cell.strip() for cell in there[name].strip("| ").split("|")[1:])))
+            rows.append((link, *(cell.strip() for cell in there[name].strip().split("|")[2:-1])))
         else:
             rows.append((link, "not run yet", "", "", ""))
     networks, total = (sum(int(row[i].replace(",", "")) for row in rows if row[i]) for i in (3, 4))
