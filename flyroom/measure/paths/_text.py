@@ -145,8 +145,9 @@ def _array(opened: BinaryIO, size: int) -> np.ndarray:
 
 def _fitted(rows: np.ndarray, shape: tuple[int, ...], text: str) -> np.ndarray:
     if rows.ndim == 0 or units(rows.shape[1:]) != units(shape):
+        wanted = ", ".join(["points", *map(str, shape)])
         raise ValueError(
-            f"{text} has shape {rows.shape}; the network takes examples of shape {shape}, so give (point, *{shape})"
+            f"{text} has shape {rows.shape}; the network takes examples of shape {shape}, so give ({wanted})"
         )
     return rows.reshape(len(rows), *shape)
 
