@@ -69,6 +69,12 @@ _SPEED = "l(f(x)) is the integral of |J(t) x'(t)|."
 _CHAIN = "By the chain rule J = W_h D_{h-1} ... D_1 W_1 with D_k = diag(phi_k'(u^k)); for a square phi' = 2u."
 _BELOW = "|A B y| >= inj(A) |B y| >= inj(A) inj(B) |y| for all y, with inj(A) = 0 where A has fewer rows than columns."
 
+_TOGETHER_UP_PROOF = (
+    f"{_CHAIN} The norm of a product is at most the product of norms, and |D_k| = max_i |phi_k'(u_i^k)|."
+)
+_APART_UP_PROOF = f"{_CHAIN} As for the layers together; the supremum of a product is at most the product of suprema."
+_TOGETHER_LOW_PROOF = f"{_CHAIN} {_BELOW} Here inj(D_k) = min_i |phi_k'(u_i^k)|."
+_APART_LOW_PROOF = f"{_CHAIN} {_BELOW} The infimum of a product is at least the product of infima."
 UPPER: Mapping[str, Words] = MappingProxyType(
     {
         "integral on T": Words(
@@ -84,19 +90,19 @@ UPPER: Mapping[str, Words] = MappingProxyType(
         ),
         "layers together on T": Words(
             _L + r"\le\sup_t\Big[" + _PRODUCT_UP.format("|_T") + r"\Big]\ell(x)",
-            f"{_CHAIN} The norm of a product is at most the product of norms, and |D_k| = max_i |phi_k'(u_i^k)|.",
+            _TOGETHER_UP_PROOF,
         ),
         "layers together": Words(
             _L + r"\le\sup_t\Big[" + _PRODUCT_UP.format("") + r"\Big]\ell(x)",
-            f"{_CHAIN} The norm of a product is at most the product of norms, and |D_k| = max_i |phi_k'(u_i^k)|.",
+            _TOGETHER_UP_PROOF,
         ),
         "layers apart on T": Words(
             _L + r"\le" + _APART_UP.format("|_T") + r"\,\ell(x)",
-            f"{_CHAIN} As for the layers together; the supremum of a product is at most the product of suprema.",
+            _APART_UP_PROOF,
         ),
         "layers apart": Words(
             _L + r"\le" + _APART_UP.format("") + r"\,\ell(x)",
-            f"{_CHAIN} As for the layers together; the supremum of a product is at most the product of suprema.",
+            _APART_UP_PROOF,
         ),
         "slope constants": Words(
             _L + r"\le\|W_1\|_2\prod_{k\ge1}\Big(\sup_{u}|\phi_k'(u)|\,\|W_{k+1}\|_2\Big)\,\ell(x)",
@@ -123,19 +129,19 @@ LOWER: Mapping[str, Words] = MappingProxyType(
         ),
         "layers together on T": Words(
             _L + r"\ge\inf_t\Big[" + _PRODUCT_LOW.format("|_T") + r"\Big]\ell(x)",
-            f"{_CHAIN} {_BELOW} Here inj(D_k) = min_i |phi_k'(u_i^k)|.",
+            _TOGETHER_LOW_PROOF,
         ),
         "layers together": Words(
             _L + r"\ge\inf_t\Big[" + _PRODUCT_LOW.format("") + r"\Big]\ell(x)",
-            f"{_CHAIN} {_BELOW} Here inj(D_k) = min_i |phi_k'(u_i^k)|.",
+            _TOGETHER_LOW_PROOF,
         ),
         "layers apart on T": Words(
             _L + r"\ge" + _APART_LOW.format("|_T") + r"\,\ell(x)",
-            f"{_CHAIN} {_BELOW} The infimum of a product is at least the product of infima.",
+            _APART_LOW_PROOF,
         ),
         "layers apart": Words(
             _L + r"\ge" + _APART_LOW.format("") + r"\,\ell(x)",
-            f"{_CHAIN} {_BELOW} The infimum of a product is at least the product of infima.",
+            _APART_LOW_PROOF,
         ),
     }
 )
